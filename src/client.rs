@@ -1,0 +1,1 @@
+//! The HTTPS client for our own calls to secret stores.
