@@ -118,13 +118,29 @@ fn check_request_line(line: &[u8], limits: &Limits) -> Result<u8, Refusal> {
         b"HTTP/1.0" => 0,
         _ => return Err(Refusal::Malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    if method == b"CONNECT" {
+        return Err(Refusal::Malformed("CONNECT is not supported yet: name the upstream in X-Upstream-Host"));
+    }
+    check_target(target)?;
+    Ok(minor)
+}
+
+/// Origin-form in bytes that the HTTP parser takes, so that no refusal is left to it.
+fn check_target(target: &[u8]) -> Result<(), Refusal> {
+    if target.first() != Some(&b'/') {
+        return Err(Refusal::Target(
+            "the request target is not a path (absolute-form is not supported yet): send the path and name the upstream in X-Upstream-Host",
+        ));
+    }
+    let path_end = memchr(b'?', target).unwrap_or(target.len());
+    let raw = |b: &u8| !b.is_ascii_graphic() || matches!(b, b'"' | b'<' | b'>');
+    if target.iter().any(raw) || memchr(b'`', &target[..path_end]).is_some() {
         return Err(Refusal::Target("the request target has a byte that must be percent-encoded"));
     }
     if memchr(b'#', target).is_some() {
         return Err(Refusal::Target("the request target has a fragment"));
     }
-    Ok(minor)
+    Ok(())
 }
 
 /// `name ":" OWS value OWS`, the name a token that stands at the line's very start and touches its colon.
@@ -272,6 +288,13 @@ mod tests {
             "G!T / HTTP/1.1",
             "! / HTTP/1.1",
             "PRI * HTTP/2.0",
+            "OPTIONS * HTTP/1.1",
+            "GET a/b HTTP/1.1",
+            "GET @evil/x HTTP/1.1",
+            "GET http://b.test/x HTTP/1.1",
+            "CONNECT b.test:443 HTTP/1.1",
+            "GET /\"q\" HTTP/1.1",
+            "GET /`x HTTP/1.1",
         ] {
             assert!(judge(&format!("{line}\r\nHost: a\r\n\r\n")).is_err(), "{line:?}");
         }

@@ -51,6 +51,11 @@ impl Host {
         self.port
     }
 
+    /// The same host with another port, or none.
+    pub fn with_port(self, port: Option<u16>) -> Host {
+        Host { name: self.name, port }
+    }
+
     /// The address when the host is an IP literal.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
         self.name.trim_start_matches('[').trim_end_matches(']').parse().ok()
