@@ -4,4 +4,4 @@ pub mod record;
 pub mod writer;
 
 pub use record::{Outcome, Record};
-pub use writer::{Output, Trail, WhenFull};
+pub use writer::{Place, Trail, Writer};

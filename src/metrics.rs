@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::secrets;
+
 pub mod process;
 
 /// OpenTelemetry's buckets for HTTP durations, with finer ones in front: most calls take less than 5 ms.
@@ -163,15 +165,6 @@ impl Metrics {
         }
     }
 
-    pub fn fetched(&self, store: &'static str, result: &'static str, took: Duration) {
-        self.secret_fetches.get_or_create(&FetchLabels { store, result }).inc();
-        self.secret_fetch_duration.get_or_create(&StoreLabels { store }).observe(took.as_secs_f64());
-    }
-
-    pub fn stale_served(&self, store: &'static str) {
-        self.secret_stale_served.get_or_create(&StoreLabels { store }).inc();
-    }
-
     /// The exposition text (OpenMetrics 1.0), process metrics included.
     pub fn render(&self, audit: AuditCounts) -> Result<String, std::fmt::Error> {
         let mut extra = Registry::default();
@@ -184,5 +177,16 @@ impl Metrics {
         text::encode_registry(&mut out, &extra)?;
         text::encode_eof(&mut out)?;
         Ok(out)
+    }
+}
+
+impl secrets::Observer for Metrics {
+    fn fetch(&self, store: &'static str, result: &'static str, took: Duration) {
+        self.secret_fetches.get_or_create(&FetchLabels { store, result }).inc();
+        self.secret_fetch_duration.get_or_create(&StoreLabels { store }).observe(took.as_secs_f64());
+    }
+
+    fn stale_served(&self, store: &'static str) {
+        self.secret_stale_served.get_or_create(&StoreLabels { store }).inc();
     }
 }

@@ -44,17 +44,17 @@ impl DrainStarter {
     }
 }
 
-/// Accepts connections until the drain begins, then lets those that are open finish for at most `limit`.
-/// Whatever goes wrong with one connection is its own affair.
+/// Accepts connections until the drain begins, then lets those that are open finish for at most the limit;
+/// without an end, for ever. Whatever goes wrong with one connection is its own affair.
 pub async fn accept<F>(
     listener: TcpListener,
-    mut drain: Drain,
-    limit: Duration,
+    end: Option<(Drain, Duration)>,
     mut serve: impl FnMut(TcpStream, SocketAddr) -> Option<F>,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
+    let (mut drain, limit) = end.unzip();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -69,12 +69,19 @@ pub async fn accept<F>(
                 }
             },
             Some(_) = connections.join_next() => {}
-            () = drain.wait() => break,
+            () = begun(drain.as_mut()) => break,
         }
     }
     drop(listener);
-    let finished = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} }).await;
-    if finished.is_err() {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limit.unwrap_or_default(), all).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain limit reached: open connections are cut");
+    }
+}
+
+async fn begun(drain: Option<&mut Drain>) {
+    match drain {
+        Some(drain) => drain.wait().await,
+        None => std::future::pending().await,
     }
 }

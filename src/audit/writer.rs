@@ -2,12 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::config::{AuditOutput, AuditSettings, WhenFull};
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
 /// Lines that may wait; at a kilobyte each the queue stays below 10 MB.
@@ -15,23 +15,6 @@ const CAPACITY: usize = 8192;
 /// After a batch the writer rests so long before it waits for more: at load it wakes some hundred times a
 /// second, not once a line.
 const REST: Duration = Duration::from_millis(2);
-
-/// `audit.output`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    Stdout,
-    Off,
-    File(PathBuf),
-}
-
-/// `audit.when_full`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The record is dropped, counted and said in the log.
-    Drop,
-    /// The call is refused before it is judged.
-    Refuse,
-}
 
 /// The end that calls write to.
 #[derive(Debug, Clone)]
@@ -57,11 +40,12 @@ pub struct Writer(Option<JoinHandle<()>>);
 
 impl Trail {
     /// Opens the output and starts the writer. A file is appended to and made with mode 0600.
-    pub fn open(output: &Output, when_full: WhenFull) -> io::Result<(Trail, Writer)> {
-        let sink: Box<dyn Write + Send> = match output {
-            Output::Off => return Ok((Trail { queue: None, when_full, counts: Arc::default() }, Writer(None))),
-            Output::Stdout => Box::new(io::stdout()),
-            Output::File(path) => {
+    pub fn open(settings: &AuditSettings) -> io::Result<(Trail, Writer)> {
+        let when_full = settings.when_full;
+        let sink: Box<dyn Write + Send> = match &settings.output {
+            AuditOutput::Off => return Ok((Trail { queue: None, when_full, counts: Arc::default() }, Writer(None))),
+            AuditOutput::Stdout => Box::new(io::stdout()),
+            AuditOutput::File(path) => {
                 use std::os::unix::fs::OpenOptionsExt;
                 Box::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)
             }

@@ -1,14 +1,14 @@
 //! The listener for operators: health and metrics.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,16 +29,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    pub fn serve(self: &Arc<Self>, stream: TcpStream, _: SocketAddr) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let admin = Arc::clone(self);
-        Some(async move {
-            let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(admin.answer(&request).map(Full::from))));
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "admin connection ended");
-            }
-        })
+    /// Serves one connection, one request.
+    pub async fn serve(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let answer: Response<Full<Bytes>> = self.answer(&request).map(Full::from);
+            std::future::ready(Ok::<_, Infallible>(answer))
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
+        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(%error, "admin connection ended");
+        }
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Vec<u8>> {
