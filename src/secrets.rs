@@ -27,7 +27,8 @@ pub const MAX_VALUE: usize = 32 * 1024;
 /// A secret's value, checked once, shared by its clones, and zeroised when the last of them is dropped.
 ///
 /// It holds only what HTTP lets a field value hold (RFC 9110, section 5.5) without its obsolete bytes: visible
-/// ASCII, blanks and tabs; at least one visible character; at most [`MAX_VALUE`] bytes.
+/// ASCII, blanks and tabs; at least one visible character; at most [`MAX_VALUE`] bytes. Our own buffers on the way
+/// here are wiped as well; those inside TLS, HTTP and JSON parsers are not ours to wipe.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretString>);
 
@@ -83,7 +84,8 @@ pub enum Error {
     /// The store does not answer, or not with an answer. Trying later may help.
     #[error("the {store} store is unavailable: {reason}")]
     Unavailable { store: &'static str, reason: String, retry_after: Option<Duration> },
-    /// The store has a value that cannot be sent.
+    /// The store has a value that cannot be sent. To a cache that is a failing store: the last good value lives on
+    /// until `max_stale`.
     #[error("its value {0}")]
     InvalidValue(&'static str),
 }
@@ -205,6 +207,35 @@ pub(crate) mod tests {
             if let Ok(secret) = Secret::new(value) {
                 proptest::prop_assert!(http::HeaderValue::from_str(secret.expose_secret()).is_ok());
             }
+        }
+    }
+
+    /// Collects this thread's log, at trace, until the guard is dropped.
+    pub(crate) fn capture_log() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    #[derive(Clone, Default)]
+    pub(crate) struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Settings {
     pub max_stale: Duration,
     /// One fetch, waiting for its turn included. No caller waits longer.
     pub timeout: Duration,
+    /// The longest distance between two attempts while the store fails, unless it asks for more itself.
+    pub max_backoff: Duration,
     /// Ids remembered at most.
     pub entries: usize,
     /// Fetches under way at most, over all ids.

@@ -15,6 +15,8 @@ use crate::BoxFuture;
 
 /// Ids remembered by one store's cache. Ids come from the configuration, so only a mistake gets near it.
 const ENTRIES: usize = 10_000;
+/// The longest distance between two attempts at a remote store that fails.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Fetches under way at one store.
 const IN_FLIGHT: usize = 64;
 
@@ -104,13 +106,13 @@ impl Secrets {
         Ok(())
     }
 
-    async fn from_doppler(&self, locator: &str) -> Result<Secret, Error> {
+    async fn ask_doppler(&self, locator: &str) -> Result<Secret, Error> {
         self.doppler.as_ref().ok_or(Error::Unknown)?.fetch(locator).await
     }
 
     async fn by_name(&self, name: &str) -> Result<Secret, Error> {
         let (project, config) = self.default_place.as_ref().filter(|_| !name.is_empty()).ok_or(Error::Unknown)?;
-        self.from_doppler(&doppler::locator(project, config, name)).await
+        self.ask_doppler(&doppler::locator(project, config, name)).await
     }
 }
 
@@ -120,7 +122,7 @@ impl SecretStore for Secrets {
         match self.entries.get(id) {
             Some(Place::Here) => self.fixed.fetch(id),
             Some(Place::File(path)) => self.files.fetch(path),
-            Some(Place::Doppler(locator)) => Box::pin(self.from_doppler(locator)),
+            Some(Place::Doppler(locator)) => Box::pin(self.ask_doppler(locator)),
             None => Box::pin(self.by_name(id)),
         }
     }
@@ -168,7 +170,15 @@ fn default_place(settings: &DopplerSettings, is_used: bool) -> Result<Option<(St
 
 fn doppler_cache(timeout: Duration, cache: CacheSettings) -> cached::Settings {
     let CacheSettings { ttl, max_stale } = cache;
-    cached::Settings { store: doppler::STORE, ttl, max_stale, timeout, entries: ENTRIES, in_flight: IN_FLIGHT }
+    cached::Settings {
+        store: doppler::STORE,
+        ttl,
+        max_stale,
+        timeout,
+        max_backoff: MAX_BACKOFF,
+        entries: ENTRIES,
+        in_flight: IN_FLIGHT,
+    }
 }
 
 /// A file is near: it is read again after seconds, and a TTL longer than that would only hide a rotation.
@@ -178,6 +188,7 @@ fn file_cache(cache: CacheSettings) -> cached::Settings {
         ttl: cache.ttl.min(file::REREAD),
         max_stale: cache.max_stale,
         timeout: file::TIMEOUT,
+        max_backoff: file::REREAD,
         entries: ENTRIES,
         in_flight: IN_FLIGHT,
     }

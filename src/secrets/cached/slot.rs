@@ -13,7 +13,6 @@ use crate::secrets::{Error, Secret};
 
 /// The first distance between two attempts at a failing store; it doubles.
 const BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest `Retry-After` that is honoured. After it the store must say so again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// How long after it could be tried again a failure is remembered.
@@ -106,7 +105,7 @@ impl Slot {
                     self.kept.store(None);
                 }
                 let in_a_row = flight.setback.as_ref().map_or(1, |setback| setback.in_a_row.saturating_add(1));
-                let retry_at = now + backoff(error, in_a_row, jitter);
+                let retry_at = now + backoff(error, in_a_row, settings.max_backoff).mul_f64(1.0 + 0.1 * jitter);
                 flight.setback = Some(Setback { error: error.clone(), in_a_row, retry_at });
                 false
             }
@@ -168,13 +167,13 @@ impl Flight {
     }
 }
 
-fn backoff(error: &Error, in_a_row: u32, jitter: f64) -> Duration {
-    let doubled = BACKOFF.saturating_mul(1 << (in_a_row - 1).min(10)).min(MAX_BACKOFF);
+fn backoff(error: &Error, in_a_row: u32, max: Duration) -> Duration {
+    let doubled = BACKOFF.saturating_mul(1 << (in_a_row - 1).min(10)).min(max);
     let wished = match error {
         Error::Unavailable { retry_after, .. } => retry_after.unwrap_or_default().min(MAX_RETRY_AFTER),
         _ => Duration::ZERO,
     };
-    doubled.max(wished).mul_f64(1.0 + 0.1 * jitter)
+    doubled.max(wished)
 }
 
 #[cfg(test)]
@@ -188,6 +187,7 @@ mod tests {
         ttl: Duration::from_secs(100),
         max_stale: Duration::from_secs(200),
         timeout: SECOND,
+        max_backoff: Duration::from_secs(30),
         entries: 10,
         in_flight: 2,
     };

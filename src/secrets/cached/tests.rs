@@ -1,13 +1,14 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::secrets::tests::{secret, watch as weak};
+use crate::secrets::tests::{capture_log, secret, watch as weak};
 
 const SETTINGS: Settings = Settings {
     store: "test",
     ttl: Duration::from_secs(300),
     max_stale: Duration::from_secs(900),
     timeout: Duration::from_secs(5),
+    max_backoff: Duration::from_secs(30),
     entries: 4,
     in_flight: 2,
 };
@@ -149,12 +150,7 @@ async fn j02_j03_while_the_store_fails_a_value_lives_until_max_stale() {
 
 #[tokio::test(start_paused = true)]
 async fn j02_the_log_says_stale_and_names_the_secret_but_no_value() {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let writer = Log(log.clone());
-    let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE);
-    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (log, _guard) = capture_log();
     let store = Store::default();
     store.says(Ok(secret("canary")));
     let cached = store.cached(SETTINGS);
@@ -162,24 +158,10 @@ async fn j02_the_log_says_stale_and_names_the_secret_but_no_value() {
     store.says(down());
     pass(400.0).await;
     assert_eq!(value(&cached, "KEY").await, "canary");
-    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let line = log.lines().find(|line| line.contains("WARN")).expect("a warning");
     assert!(line.contains("\"stale\":true") && line.contains("KEY"), "{line}");
     assert!(!log.contains("canary"), "{log}");
-}
-
-#[derive(Clone)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test(start_paused = true)]

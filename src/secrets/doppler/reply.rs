@@ -29,8 +29,7 @@ struct Reply {
     #[serde(default = "yes")]
     success: bool,
     value: Option<Object<Value>>,
-    #[serde(default)]
-    messages: Vec<String>,
+    messages: Option<Vec<String>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -55,7 +54,7 @@ pub(super) fn parse(body: &[u8]) -> Result<SecretString, Error> {
     let Object(reply) = serde_json::from_slice::<Object<Reply>>(body)
         .map_err(|error| Error::Shape { line: error.line(), column: error.column() })?;
     if !reply.success {
-        return Err(Error::Failed(first(reply.messages)));
+        return Err(Error::Failed(first(reply.messages.unwrap_or_default())));
     }
     reply.value.and_then(|Object(value)| value.computed).ok_or(Error::NoValue)
 }
@@ -118,6 +117,7 @@ mod tests {
             r#"{"name":"A","value":{"raw":"${B}","computed":"canary","note":""},"success":true}"#,
             r#"{"value":{"computed":"canary"}}"#,
             r#"{"value":{"computed":"canary"},"messages":[],"more":{"x":[1]}}"#,
+            r#"{"value":{"computed":"canary"},"messages":null}"#,
         ] {
             assert_eq!(parse(body.as_bytes()).unwrap().expose_secret(), "canary", "{body}");
         }

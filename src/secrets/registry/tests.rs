@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::client::played::{Played, Reply};
 use crate::secrets::doppler::tests::{holding, settings};
+use crate::secrets::tests::capture_log;
 
 const CACHE: CacheSettings = CacheSettings { ttl: Duration::from_secs(300), max_stale: Duration::from_secs(900) };
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,14 +54,15 @@ async fn w48_stores_stand_side_by_side() {
     let played = Played::http(echo_of).await;
     let entries = vec![
         ("A", here("fixed")),
-        ("B", Source::Env("CARGO_PKG_NAME".to_owned())),
+        ("B", Source::Env("PATH".to_owned())),
         ("C", Source::File(path)),
         ("D", at(None, None, "D")),
     ];
     let secrets = build(entries, Some(settings(&played.url)), CACHE).ok().unwrap();
+    let path_variable = std::env::var("PATH").unwrap();
     for (id, expected) in [
         ("A", "fixed"),
-        ("B", "veilwarden"),
+        ("B", path_variable.as_str()),
         ("C", "from a file"),
         ("D", "project=web&config=prd&name=D"),
         ("E", "project=web&config=prd&name=E"),
@@ -249,6 +251,23 @@ async fn a_changed_file_is_used_within_seconds_and_a_lost_one_until_max_stale() 
     tokio::time::sleep(cache.ttl).await;
     assert_eq!(value(&secrets, "F").await, "two");
     becomes(&secrets, "F", "unavailable").await;
+}
+
+#[tokio::test]
+async fn r107_no_log_line_holds_a_value_or_the_token() {
+    let (log, _guard) = capture_log();
+    for line in ["200 OK", "403 Forbidden", "500 Internal Server Error"] {
+        for value in ["canary", "canary\ninvalid"] {
+            let body = serde_json::json!({"value": {"computed": value}, "success": true}).to_string();
+            let played = Played::http(move |_| Reply::status(line, "", &body)).await;
+            let secrets = build(vec![], Some(settings(&played.url)), CACHE).ok().unwrap();
+            let _ = secrets.fetch("NAME").await;
+            assert!(played.heads()[0].contains("canary-token"));
+        }
+    }
+    let log = log.text();
+    assert_eq!(log.matches("could not be fetched").count(), 5, "{log}");
+    assert!(log.contains("NAME") && !log.contains("canary"), "{log}");
 }
 
 #[tokio::test]
