@@ -170,7 +170,9 @@ fn unreachable(error: kube::Error) -> Unavailable {
 /// What a credential plugin printed may be a credential, so it is never repeated.
 fn describe(error: &kube::Error) -> String {
     match causes(error).find_map(|cause| cause.downcast_ref::<AuthError>()) {
-        Some(AuthError::AuthExecRun { out, .. }) => format!("the kubeconfig's credential plugin failed: {}", out.status),
+        Some(AuthError::AuthExecRun { out, .. }) => {
+            format!("the kubeconfig's credential plugin failed: {}", out.status)
+        }
         Some(AuthError::AuthExecParse(_)) => "the kubeconfig's credential plugin printed no ExecCredential".into(),
         _ => chain(error),
     }
@@ -317,7 +319,12 @@ mod tests {
             Play::Http(200, "content-type", "text/html".into(), Bytes::from_static(b"<html>hello</html>")),
             Play::Http(200, "content-type", json.into(), Bytes::new()),
             Play::Http(200, "content-type", json.into(), Bytes::from_static(b"[]")),
-            Play::Http(200, "content-type", json.into(), Bytes::from_static(b"{\"kind\":\"Status\",\"apiVersion\":\"v1\"}")),
+            Play::Http(
+                200,
+                "content-type",
+                json.into(),
+                Bytes::from_static(b"{\"kind\":\"Status\",\"apiVersion\":\"v1\"}"),
+            ),
             Play::Http(200, "content-encoding", "gzip".into(), gzip_bomb()),
             Play::Http(200, "content-type", json.into(), "[".repeat(500_000).into()),
         ];
