@@ -14,6 +14,8 @@ pub mod cached;
 pub mod cluster;
 pub mod error;
 mod fair_share;
+#[cfg(test)]
+mod hostile;
 pub mod identity;
 mod own_token;
 #[cfg(test)]

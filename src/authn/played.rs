@@ -60,7 +60,7 @@ pub enum Play {
     CutOff,
     /// This many bytes.
     Flood(usize),
-    /// Each time the next.
+    /// Each time the next; the last one stays.
     Then(Vec<Play>),
 }
 
@@ -91,6 +91,7 @@ pub struct PlayedApiServer {
     /// What a client should trust, in PEM.
     pub ca: String,
     shared: Arc<Shared>,
+    acceptor: TlsAcceptor,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -117,8 +118,8 @@ impl PlayedApiServer {
             sent: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         });
-        let listening = tokio::spawn(listen(listener, acceptor, shared.clone()));
-        Self { address, ca, shared, listening }
+        let listening = tokio::spawn(listen(listener, acceptor.clone(), shared.clone()));
+        Self { address, ca, shared, acceptor, listening }
     }
 
     pub fn url(&self) -> String {
@@ -150,6 +151,12 @@ impl PlayedApiServer {
     pub async fn stop(&mut self) {
         self.listening.abort();
         let _ = (&mut self.listening).await;
+    }
+
+    /// Listens again, on the same address and with the same certificate.
+    pub async fn restart(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.listening = tokio::spawn(listen(listener, self.acceptor.clone(), self.shared.clone()));
     }
 }
 

@@ -63,7 +63,11 @@ impl Session {
 }
 
 impl Authenticator for Session {
-    fn authenticate<'a>(&'a self, credential: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        credential: &'a Credential,
+        _: IpAddr,
+    ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         let outcome = match credential {
             Credential::SessionSecret(presented) if self.secret.matches(presented.expose_secret()) => {
                 Ok(self.identity.clone())
@@ -95,7 +99,8 @@ mod tests {
     fn only_the_whole_secret_matches() {
         let configured = SessionSecret::new(&secret("correct horse battery")).unwrap();
         assert!(configured.matches("correct horse battery"));
-        for wrong in ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "xorrect horse battery"]
+        for wrong in
+            ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "xorrect horse battery"]
         {
             assert!(!configured.matches(wrong), "{wrong:?}");
         }

@@ -156,9 +156,13 @@ mod tests {
 
     #[test]
     fn h01_an_answer_without_our_audience_is_refused() {
-        for audiences in
-            [json!(null), json!([]), json!(["https://kubernetes.default.svc"]), json!(["Veilwarden"]), json!(["veilwarden "])]
-        {
+        for audiences in [
+            json!(null),
+            json!([]),
+            json!(["https://kubernetes.default.svc"]),
+            json!(["Veilwarden"]),
+            json!(["veilwarden "]),
+        ] {
             let mut status = yes("system:serviceaccount:a:b");
             status["audiences"] = audiences;
             assert!(matches!(ours(status.clone()), Err(Error::Refused(_))), "{status}");
