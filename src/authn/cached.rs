@@ -11,14 +11,12 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::token::has_passed;
-use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Unavailable};
+use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Sha256, Unavailable};
 use crate::BoxFuture;
 use crate::request::Credential;
 
 /// moka panics on absurd ones.
 const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
-
-type Key = [u8; digest::SHA256_OUTPUT_LEN];
 
 /// Remembers identities for the TTL and definite refusals for the negative TTL (both by the monotonic clock), never an
 /// identity past its token's `exp` (by the wall clock), and never that nobody could tell.
@@ -36,8 +34,8 @@ pub struct Cached<A> {
 /// Two caches, so that refused tokens never push good ones out; room for refusals is a tenth on top.
 #[derive(Clone)]
 struct Answers {
-    accepted: Cache<Key, Arc<Identity>>,
-    refused: Cache<Key, Error>,
+    accepted: Cache<Sha256, Arc<Identity>>,
+    refused: Cache<Sha256, Error>,
 }
 
 impl<A: Authenticator + 'static> Cached<A> {
@@ -53,10 +51,10 @@ impl<A: Authenticator + 'static> Cached<A> {
         Self { inner: Arc::new(inner), prefix, answers }
     }
 
-    fn key(&self, credential: &Credential) -> Key {
+    fn key(&self, credential: &Credential) -> Sha256 {
         let mut context = self.prefix.clone();
         context.update(credential.expose().as_bytes());
-        let mut key = Key::default();
+        let mut key = Sha256::default();
         key.copy_from_slice(context.finish().as_ref());
         key
     }
@@ -71,7 +69,7 @@ impl<A: Authenticator + 'static> Cached<A> {
         unexpired(identity, now + asked.elapsed())
     }
 
-    async fn ask(&self, key: Key, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn ask(&self, key: Sha256, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
         let (inner, answers, credential) = (self.inner.clone(), self.answers.clone(), credential.clone());
         let flight = async move { answers.once(key, inner.authenticate(&credential, peer)).await };
         let task = tokio::spawn(flight.in_current_span());
@@ -83,7 +81,7 @@ impl Answers {
     /// The remembered answer, or that of the one question which all concurrent callers share.
     async fn once(
         &self,
-        key: Key,
+        key: Sha256,
         question: impl Future<Output = Result<Arc<Identity>, Error>>,
     ) -> Result<Arc<Identity>, Error> {
         let asking = async {
@@ -116,7 +114,7 @@ fn unexpired(identity: Arc<Identity>, now: SystemTime) -> Result<Arc<Identity>, 
     }
 }
 
-fn bounded<V: Clone + Send + Sync + 'static>(entries: u64, ttl: Duration) -> Cache<Key, V> {
+fn bounded<V: Clone + Send + Sync + 'static>(entries: u64, ttl: Duration) -> Cache<Sha256, V> {
     let ttl = ttl.min(MAX_TTL);
     Cache::builder().max_capacity(entries).time_to_live(ttl).eviction_policy(EvictionPolicy::lru()).build()
 }
