@@ -220,20 +220,25 @@ async fn h06_h09_h11_an_api_server_that_does_not_answer_is_503_within_the_deadli
         (Play::Flood(1 << 30), "unreadable"),
     ];
     for (play, label) in faults {
-        let world = World::new(play).await;
+        let deadline = Duration::from_millis(if label == "timeout" { 300 } else { 20_000 });
+        let world = World::with(play, |s| s.timeout = deadline).await;
         let asked = Instant::now();
         let error = world.ask(&token(1)).await.unwrap_err();
         assert_eq!((error.blame(), error.label()), (Blame::Unavailable, label), "{error}");
         assert!(error.retry_after().is_some());
-        assert!(asked.elapsed() < Duration::from_secs(3), "{label}");
+        assert!(asked.elapsed() < deadline + Duration::from_secs(5), "{label}");
         assert_eq!(*world.reviews.lock().unwrap(), [Some(label)]);
     }
 }
 
 #[tokio::test]
-async fn h09_the_log_says_rbac_once_and_what_to_grant() {
+async fn h09_the_log_says_rbac_once_what_to_grant_and_no_token_at_any_level() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let forbidden = Play::Http(403, "x-played", "1".into(), Default::default());
     let world = World::new(Play::Then(vec![forbidden.clone(), forbidden.clone(), forbidden, Play::Honest])).await;
@@ -245,18 +250,22 @@ async fn h09_the_log_says_rbac_once_and_what_to_grant() {
     assert_eq!(text.matches("RBAC").count(), 1, "{text}");
     assert!(text.contains("`create` on `tokenreviews.authentication.k8s.io`"), "{text}");
     assert_eq!(text.matches("can be reviewed again").count(), 1, "{text}");
-    assert!(!text.contains(&token(0)), "{text}");
+    assert!(text.contains("TRACE"), "{text}");
+    let own = std::fs::read_to_string(&world.pod.settings.token_path).unwrap();
+    for token in [own, token(0), token(3)] {
+        assert!(!text.contains(&token) && !text.contains(token.split('.').nth(1).unwrap()), "{text}");
+    }
 }
 
 #[tokio::test]
 async fn h12_a_cached_identity_lives_to_its_ttl_without_the_api_server() {
-    let mut world = World::with(Play::Honest, |s| s.cache_ttl = Duration::from_secs(1)).await;
+    let mut world = World::with(Play::Honest, |s| s.cache_ttl = Duration::from_secs(3)).await;
     let known = token(1);
     world.ask(&known).await.unwrap();
     world.server.stop().await;
     assert!(world.ask(&known).await.is_ok());
     assert!(matches!(world.ask(&token(2)).await, Err(Error::Unavailable(Unavailable::Network(_)))));
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(10);
     while world.ask(&known).await.is_ok() {
         assert!(Instant::now() < until);
         tokio::task::yield_now().await;
@@ -268,7 +277,7 @@ async fn h12_a_cached_identity_lives_to_its_ttl_without_the_api_server() {
 
 #[tokio::test]
 async fn h13_a_thousand_callers_with_one_new_token_are_one_review() {
-    let world = World::with(Play::Honest, |s| s.timeout = Duration::from_secs(10)).await;
+    let world = World::new(Play::Honest).await;
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..1000 {
         let authn = world.authn.clone();
@@ -292,7 +301,6 @@ async fn h16_a_flood_of_bad_tokens_is_capped_and_a_good_workload_is_unaffected()
     let world = World::with(refused("no"), |s| {
         s.max_reviews_per_second = NonZeroU32::new(50).unwrap();
         s.cache_ttl = Duration::ZERO;
-        s.timeout = Duration::from_secs(10);
     })
     .await;
     let good = mint_for("prod", "good");
@@ -366,7 +374,7 @@ async fn h20_a_deleted_pod_is_refused_within_the_ttl() {
     world.server.play(refused("pod has been deleted"));
     let deleted = Instant::now();
     while world.ask(&token(1)).await.is_ok() {
-        assert!(deleted.elapsed() < ttl + Duration::from_secs(1));
+        assert!(deleted.elapsed() < ttl + Duration::from_secs(5));
         tokio::task::yield_now().await;
     }
     assert!(matches!(world.ask(&token(1)).await, Err(Error::Refused(_))));
@@ -389,9 +397,9 @@ async fn h21_a_recreated_service_account_has_another_uid() {
 async fn h22_a_token_ends_at_exp_whatever_the_ttl() {
     let world = World::with(Play::Honest, |s| s.cache_ttl = Duration::from_secs(60)).await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let short = mint(&json!({"sub": "system:serviceaccount:ns:sa", "aud": "veilwarden", "exp": now + 2}));
+    let short = mint(&json!({"sub": "system:serviceaccount:ns:sa", "aud": "veilwarden", "exp": now + 3}));
     world.ask(&short).await.unwrap();
-    let until = Instant::now() + Duration::from_secs(3);
+    let until = Instant::now() + Duration::from_secs(4);
     while world.ask(&short).await.is_ok() {
         assert!(Instant::now() < until);
         tokio::task::yield_now().await;

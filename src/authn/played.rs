@@ -183,7 +183,7 @@ impl Pod {
     }
 }
 
-/// The defaults, but with a shorter deadline and a cap that is not in the way.
+/// The defaults, but with a deadline and a cap that are not in the way on a busy machine.
 pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
     KubernetesSettings {
         api_server: None,
@@ -196,7 +196,7 @@ pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
         cache_ttl: Duration::from_secs(30),
         negative_cache_ttl: Duration::from_secs(5),
         cache_entries: 1000,
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(20),
         max_reviews_per_second: std::num::NonZeroU32::new(10_000).unwrap(),
     }
 }
