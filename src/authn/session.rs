@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::{Authenticator, Error, Identity, User};
+use super::{Authenticator, Error, Identity, Sha256, User, sha256};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -16,7 +15,7 @@ pub const MIN_BYTES: usize = 16;
 
 /// The configured session secret, kept only as its SHA-256.
 pub struct SessionSecret {
-    digest: [u8; digest::SHA256_OUTPUT_LEN],
+    digest: Sha256,
 }
 
 /// A session secret that is not worth the name.
@@ -42,12 +41,6 @@ impl SessionSecret {
     pub fn matches(&self, presented: &str) -> bool {
         self.digest.ct_eq(&sha256(presented)).into()
     }
-}
-
-fn sha256(text: &str) -> [u8; digest::SHA256_OUTPUT_LEN] {
-    let mut out = [0; digest::SHA256_OUTPUT_LEN];
-    out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    out
 }
 
 /// Whoever knows the session secret is the configured user.
