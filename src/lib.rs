@@ -9,6 +9,7 @@
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 pub mod authn; // who calls
+pub mod cli; // what can be typed, and the subcommands behind it
 pub mod client; // the HTTPS client for our own calls to secret stores
 pub mod config;
 pub mod policy; // may it
