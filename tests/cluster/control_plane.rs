@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -31,7 +32,7 @@ pub struct ControlPlane {
     etcd_port: u16,
     port: u16,
     ca_der: Vec<u8>,
-    signing_key: SigningKey,
+    signing_key: Arc<SigningKey>,
     directory: TempDir,
 }
 
@@ -39,8 +40,9 @@ impl ControlPlane {
     /// Starts both programs on free loopback ports with an empty database, and waits until the API server is ready.
     /// `kube_apiserver` is the binary that `tests/cluster/build-kubernetes` makes; etcd comes from PATH.
     pub async fn start(kube_apiserver: &Path) -> Self {
-        let directory = TempDir::with_prefix("veilwarden-cluster-").expect("a temporary directory");
-        let signing_key = SigningKey::new();
+        let directory =
+            TempDir::with_prefix_in("cluster-", env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+        let signing_key = Arc::new(SigningKey::new());
         let ca_der = write_pki(directory.path(), &signing_key);
         let [etcd_port, etcd_peer_port, port] = free_ports();
         let mut control_plane = Self {
@@ -114,9 +116,14 @@ impl ControlPlane {
         path
     }
 
+    /// A kubeconfig file with every right.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig("admin", ADMIN_TOKEN)
+    }
+
     /// The key that signs this cluster's ServiceAccount tokens.
-    pub fn signing_key(&self) -> &SigningKey {
-        &self.signing_key
+    pub fn signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.signing_key)
     }
 
     fn url(&self) -> String {

@@ -60,6 +60,17 @@ pub async fn only_the_right_to_create_tokenreviews_allows_a_review(cluster: &Con
     assert_eq!(refused.map(drop).map_err(http_status), Err(Some(403)));
 }
 
+pub async fn a_restarted_api_server_knows_its_tokens(cluster: &mut ControlPlane) {
+    let team = Team::new(cluster, "restart").await;
+    team.service_account("api").await;
+    let token = team.token("api", Some("veilwarden"), None).await;
+    cluster.stop_api_server();
+    assert!(review(cluster.admin(), &token, &["veilwarden"]).await.is_err(), "a stopped API server answers nothing");
+    cluster.start_api_server().await;
+    let status = review(cluster.admin(), &token, &["veilwarden"]).await.expect("it is ready");
+    assert_eq!(status.authenticated, Some(true), "{status:?}");
+}
+
 async fn client_of(kubeconfig: &Path) -> Client {
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).expect("our own kubeconfig");
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await;

@@ -55,6 +55,12 @@ impl Team {
         PodObject { name: name.to_owned(), uid: pod.metadata.uid.expect("the API server gives a uid") }
     }
 
+    /// Deletes a pod at once; there is no kubelet that would have to confirm it.
+    pub async fn delete_pod(&self, name: &str) {
+        let at_once = DeleteParams::default().grace_period(0);
+        self.api::<Pod>().delete(name, &at_once).await.expect("the pod is there");
+    }
+
     /// A token for `service_account` by TokenRequest, good for an hour. `audience: None` asks for the API server's own;
     /// with a pod the token is bound to it, as the ones that a kubelet projects are.
     pub async fn token(&self, service_account: &str, audience: Option<&str>, pod: Option<&PodObject>) -> String {
