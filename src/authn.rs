@@ -1,4 +1,7 @@
 //! Who calls: a credential in, an identity out.
+//!
+//! `token` looks at a token locally, `token_review` asks the API server, `cached` remembers what it said, `session`
+//! knows the laptop's shared secret. [`Authn`] sends each credential to the one authenticator that is for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,9 +9,22 @@ use std::sync::Arc;
 use crate::BoxFuture;
 use crate::request::Credential;
 
+mod api_server;
+pub mod cached;
+pub mod cluster;
+pub mod error;
+mod fair_share;
 pub mod identity;
+mod own_token;
+#[cfg(test)]
+mod played;
+mod service_account;
+pub mod session;
+mod token;
+pub mod token_review;
 
-pub use identity::{Identity, User, Workload};
+pub use error::{Blame, Error, Unavailable};
+pub use identity::{Attribute, Identity, User, Workload};
 
 /// Turns a credential into an identity. `peer` is the socket address' IP, for the fair share of reviews.
 pub trait Authenticator: Send + Sync {
@@ -19,11 +35,32 @@ pub trait Authenticator: Send + Sync {
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>>;
 }
 
-/// Why a caller was not authenticated.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    #[error("missing authentication: no bearer token or session secret")]
-    Missing,
+/// The configured ways to authenticate. A credential is judged by exactly one of them; a bad one is never rescued.
+pub struct Authn {
+    session: Option<session::Session>,
+    kubernetes: Option<Box<dyn Authenticator>>,
+}
+
+impl Authn {
+    /// `kubernetes` is given when Kubernetes authentication is on, `session` when a session secret is configured.
+    pub fn new(session: Option<session::Session>, kubernetes: Option<Box<dyn Authenticator>>) -> Self {
+        Self { session, kubernetes }
+    }
+
+    /// Who presents this credential; `None` if no slot of the request held one.
+    pub async fn authenticate(&self, credential: Option<&Credential>, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+        match credential {
+            None => Err(Error::Missing),
+            Some(token @ Credential::Token(_)) => match &self.kubernetes {
+                Some(kubernetes) => kubernetes.authenticate(token, peer).await,
+                None => Err(Error::KubernetesDisabled),
+            },
+            Some(secret @ Credential::SessionSecret(_)) => match &self.session {
+                Some(session) => session.authenticate(secret, peer).await,
+                None => Err(Error::SessionDisabled),
+            },
+        }
+    }
 }
 
 /// The `kubernetes` section, when Kubernetes authentication is on.

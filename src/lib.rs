@@ -8,10 +8,20 @@
 /// A future behind the three I/O traits (`Authenticator`, `PolicyEngine`, `SecretStore`).
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-pub mod authn; // who calls
-pub mod client; // the HTTPS client for our own calls to secret stores
-pub mod config;
-pub mod policy; // may it
+pub mod gate; // bytes that must never reach the HTTP parser
 pub mod request; // what a caller asked, in one canonical form, or refused
+pub mod client; // the HTTPS client for our own calls to secret stores
+pub mod authn; // who calls
+pub mod secrets; // where secrets come from
 pub mod route; // which host takes which secret, and how it is put in
-pub mod secrets; // where secrets come from // the file, the flags and the environment, and what they mean
+pub mod policy; // may it
+pub mod config; // the file, the flags and the environment, and what they mean
+pub mod error; // every failure, its code, status and JSON
+pub mod metrics; // what is counted and timed
+pub mod audit; // one record a call
+pub mod stages; // Received -> Authenticated -> Authorized -> Prepared
+pub mod upstream; // dials a checked address, sends a prepared call, streams the answer
+pub mod pipeline; // the life of a request, in one screen
+pub mod server; // listeners and drain
+pub mod app; // Config -> App; the only place that names concrete backends
+pub mod cli; // subcommands

@@ -8,6 +8,15 @@ use http::HeaderMap;
 use crate::BoxFuture;
 use crate::authn::Identity;
 
+pub mod fixed;
+pub mod input;
+pub mod loader;
+pub mod rego;
+
+pub use fixed::{Fixed, Off};
+pub use loader::{Bundle, Problem, Problems};
+pub use rego::Rego;
+
 /// What a policy is asked about: the call exactly as it will be sent, and who makes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {

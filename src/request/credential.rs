@@ -1,6 +1,14 @@
-//! The one credential a call is judged by.
+//! The one credential a call is judged by, and how it is kept from going any further.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+pub const TOKEN_FIELD: HeaderName = HeaderName::from_static("x-veilwarden-token");
+pub const SESSION_SECRET_FIELD: HeaderName = HeaderName::from_static("x-session-secret");
 
 /// A caller's credential, taken out of the slot that decided (spec: "one slot decides").
 #[derive(Debug, Clone)]
@@ -11,11 +19,206 @@ pub enum Credential {
     SessionSecret(SecretString),
 }
 
+/// The deciding slot holds something that is no credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadCredential(pub &'static str);
+
 impl Credential {
     /// The credential's bytes, for the authenticator and for the search that keeps it from going upstream.
     pub fn expose(&self) -> &str {
         match self {
             Credential::Token(value) | Credential::SessionSecret(value) => value.expose_secret(),
         }
+    }
+
+    /// Whether `text` has the credential in it. An empty credential is in nothing.
+    pub fn occurs_in(&self, text: &[u8]) -> bool {
+        let needle = self.expose().as_bytes();
+        !needle.is_empty() && needle.len() <= text.len() && memmem::find(text, needle).is_some()
+    }
+}
+
+/// Takes the credential out of the first slot that is present, then removes every field in which it recurs and
+/// every field that only ever carries credentials for us. A bad credential in an earlier slot is never rescued
+/// by a later one. `kubernetes`: whether a bearer in `Authorization` is meant for us.
+pub fn take(headers: &mut HeaderMap, kubernetes: bool) -> Result<Option<Credential>, BadCredential> {
+    let found = find(headers, kubernetes);
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TOKEN_FIELD);
+    headers.remove(SESSION_SECRET_FIELD);
+    let found = found?;
+    if let Some((slot, credential)) = &found {
+        if *slot == AUTHORIZATION {
+            headers.remove(AUTHORIZATION);
+        }
+        remove_recurrences(headers, credential);
+    }
+    Ok(found.map(|(_, credential)| credential))
+}
+
+fn find(headers: &HeaderMap, kubernetes: bool) -> Result<Option<(HeaderName, Credential)>, BadCredential> {
+    if let Some(value) = headers.get(PROXY_AUTHORIZATION) {
+        let text = bearer(value)?.map_or_else(|| basic_password(value), Ok)?;
+        return Ok(Some((PROXY_AUTHORIZATION, either(text, kubernetes))));
+    }
+    if let Some(value) = headers.get(TOKEN_FIELD) {
+        return Ok(Some((TOKEN_FIELD, either(visible(value)?, kubernetes))));
+    }
+    if kubernetes
+        && let Some(value) = headers.get(AUTHORIZATION)
+        && let Some(token) = bearer(value)?
+    {
+        return Ok(Some((AUTHORIZATION, Credential::Token(token))));
+    }
+    match headers.get(SESSION_SECRET_FIELD) {
+        Some(value) => Ok(Some((SESSION_SECRET_FIELD, Credential::SessionSecret(visible(value)?)))),
+        None => Ok(None),
+    }
+}
+
+/// A slot that takes both kinds: three dot-separated parts mean a token.
+fn either(text: SecretString, kubernetes: bool) -> Credential {
+    if kubernetes && text.expose_secret().split('.').count() == 3 {
+        Credential::Token(text)
+    } else {
+        Credential::SessionSecret(text)
+    }
+}
+
+/// `Bearer` of RFC 6750, its scheme in any case and exactly one space behind it; `None` for another scheme.
+fn bearer(value: &HeaderValue) -> Result<Option<SecretString>, BadCredential> {
+    const SCHEME: usize = "bearer".len();
+    let bytes = value.as_bytes();
+    let is_bearer = bytes.len() >= SCHEME
+        && bytes[..SCHEME].eq_ignore_ascii_case(b"bearer")
+        && bytes.get(SCHEME).is_none_or(|b| !b.is_ascii_alphanumeric());
+    if !is_bearer {
+        return Ok(None);
+    }
+    let token =
+        bytes[SCHEME..].strip_prefix(b" ").ok_or(BadCredential("one space belongs between Bearer and the token"))?;
+    let plain = !token.is_empty() && token.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
+    let text =
+        std::str::from_utf8(token).ok().filter(|_| plain).ok_or(BadCredential("the bearer token is malformed"))?;
+    Ok(Some(SecretString::from(text)))
+}
+
+/// The password of `Basic` (RFC 7617), which is how proxy variables carry a credential.
+fn basic_password(value: &HeaderValue) -> Result<SecretString, BadCredential> {
+    const WRONG: BadCredential = BadCredential("the proxy credential is neither Bearer nor Basic with a password");
+    let decoded = decode_basic(value).ok_or(WRONG)?;
+    let text = std::str::from_utf8(&decoded).map_err(|_| WRONG)?;
+    let (_, password) = text.split_once(':').filter(|(_, password)| !password.is_empty()).ok_or(WRONG)?;
+    Ok(SecretString::from(password))
+}
+
+fn decode_basic(value: &HeaderValue) -> Option<Zeroizing<Vec<u8>>> {
+    let (scheme, rest) = value.as_bytes().split_at_checked("basic ".len())?;
+    scheme.eq_ignore_ascii_case(b"basic ").then(|| STANDARD.decode(rest).ok().map(Zeroizing::new))?
+}
+
+fn visible(value: &HeaderValue) -> Result<SecretString, BadCredential> {
+    let text = value.to_str().map_err(|_| BadCredential("the credential has characters other than visible ASCII"))?;
+    Ok(SecretString::from(text))
+}
+
+fn remove_recurrences(headers: &mut HeaderMap, credential: &Credential) {
+    let carries = |name: &HeaderName, value: &HeaderValue| {
+        credential.occurs_in(value.as_bytes())
+            || (*name == AUTHORIZATION && decode_basic(value).is_some_and(|decoded| credential.occurs_in(&decoded)))
+    };
+    let names: Vec<HeaderName> =
+        headers.iter().filter(|(name, value)| carries(name, value)).map(|(name, _)| name.clone()).collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "aaaaaaaa.bbbbbbbb.cccccccc";
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect()
+    }
+
+    fn taken(fields: &[(&'static str, &str)], kubernetes: bool) -> Result<Option<String>, BadCredential> {
+        take(&mut headers(fields), kubernetes).map(|found| {
+            found.map(|credential| match &credential {
+                Credential::Token(_) => format!("token {}", credential.expose()),
+                Credential::SessionSecret(_) => format!("secret {}", credential.expose()),
+            })
+        })
+    }
+
+    #[test]
+    fn the_first_slot_that_is_present_decides() {
+        let basic = format!("Basic {}", STANDARD.encode(format!("x:{JWT}")));
+        let bearer = format!("Bearer {JWT}");
+        for (fields, expected) in [
+            (
+                &[("proxy-authorization", &*basic), ("authorization", "Bearer app"), ("x-session-secret", "s")][..],
+                format!("token {JWT}"),
+            ),
+            (
+                &[("proxy-authorization", "Bearer laptop-secret"), ("x-veilwarden-token", JWT)],
+                "secret laptop-secret".into(),
+            ),
+            (&[("x-veilwarden-token", JWT), ("authorization", "Bearer app")], format!("token {JWT}")),
+            (&[("authorization", &*bearer), ("x-session-secret", "s")], format!("token {JWT}")),
+            (&[("authorization", "Basic YTpi"), ("x-session-secret", "s")], "secret s".into()),
+        ] {
+            assert_eq!(taken(fields, true), Ok(Some(expected)), "{fields:?}");
+        }
+        assert_eq!(
+            taken(&[("authorization", "Bearer app"), ("x-session-secret", "a.b.c")], false),
+            Ok(Some("secret a.b.c".into()))
+        );
+        assert_eq!(taken(&[("authorization", "Bearer app")], false), Ok(None));
+    }
+
+    #[test]
+    fn d10_d11_a_bad_bearer_is_not_rescued() {
+        for value in ["Bearer", "Bearer ", "Bearer  t", "Bearer\tt", "Bearer a b", "Bearer a,b", "bearer \"t\""] {
+            assert!(taken(&[("authorization", value), ("x-session-secret", "s")], true).is_err(), "{value:?}");
+        }
+        for value in ["bearer t", "BEARER t"] {
+            assert_eq!(taken(&[("authorization", value)], true), Ok(Some("token t".into())), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_credential_of_another_kind_is_refused() {
+        for value in ["Digest x", "Basic", "Basic !!", "Basic YWJj", "Basic YTo="] {
+            assert!(taken(&[("proxy-authorization", value)], true).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_credential_leaves_every_field_in_which_it_recurs() {
+        let basic = format!("Basic {}", STANDARD.encode(format!("x:{JWT}")));
+        let mut map = headers(&[
+            ("x-veilwarden-token", JWT),
+            ("authorization", &basic),
+            ("x-copy", &format!("v={JWT};")),
+            ("proxy-authorization", &format!("Bearer {JWT}")),
+            ("x-session-secret", "s"),
+            ("accept", "*/*"),
+        ]);
+        assert!(take(&mut map, true).is_ok());
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn an_application_keeps_its_own_authorization() {
+        let mut map = headers(&[("x-veilwarden-token", JWT), ("authorization", "Bearer app-key")]);
+        assert!(take(&mut map, true).is_ok());
+        assert_eq!(map["authorization"], "Bearer app-key");
     }
 }

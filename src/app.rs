@@ -1,0 +1,214 @@
+//! The only place that names concrete backends: a configuration in, a running program out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::audit::{Trail, Writer};
+use crate::authn::cached::Cached;
+use crate::authn::cluster::{self, Cluster};
+use crate::authn::session::{Session, SessionSecret, TooShort};
+use crate::authn::token_review::{Review, TokenReviewer};
+use crate::authn::{Authenticator, Authn, KubernetesSettings};
+use crate::client::{self, tls_config};
+use crate::config::Config;
+use crate::gate;
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::policy::{self, PolicyEngine, Problems, Rego};
+use crate::route::{self, Routes};
+use crate::secrets::{self, Secrets};
+use crate::server::admin::Admin;
+use crate::server::reverse::Reverse;
+use crate::server::{Drain, DrainStarter, accept};
+use crate::stages::Rules;
+use crate::upstream::{Own, Upstreams};
+
+/// How long the end waits for the last audit records to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+
+/// Why the program does not start. All that is wrong with one part is told at once.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("policy:\n{0}")]
+    Policy(Problems),
+    #[error("secrets:\n{}", lines(.0))]
+    Secrets(Vec<secrets::Mistake>),
+    #[error("routes:\n{}", lines(&.0.iter().map(|(index, error)| format!("routes[{index}]: {error}")).collect::<Vec<_>>()))]
+    Routes(Vec<(usize, route::Error)>),
+    #[error("route {route}: {cause}")]
+    Tls { route: String, cause: client::Error },
+    #[error("session secret: {0}")]
+    SessionSecret(#[from] TooShort),
+    #[error("kubernetes: {0}")]
+    Kubernetes(#[from] cluster::Error),
+    #[error("audit.output {output}: {cause}; name a file that can be written, or stdout")]
+    Audit { output: String, cause: io::Error },
+    #[error("cannot listen on {address}: {cause}{}", listen_hint(.cause))]
+    Listen { address: SocketAddr, cause: io::Error },
+}
+
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("  {item}")).collect::<Vec<_>>().join("\n")
+}
+
+fn listen_hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "; another program has it: end that one or choose another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// Everything that a start needs, built and checked, with no socket open yet. `check` stops here.
+pub struct App {
+    pipeline: Arc<Pipeline>,
+    own: Own,
+    writer: Writer,
+    config: Config,
+    cluster: Option<String>,
+}
+
+/// A program that accepts calls.
+pub struct Running {
+    /// The bound addresses, with the ports that were chosen for port 0.
+    pub listen: Vec<SocketAddr>,
+    pub admin_listen: Option<SocketAddr>,
+    drain: DrainStarter,
+    proxies: JoinSet<()>,
+    /// Ends the admin listener when it is dropped, which is last: it tells that we are draining.
+    _admin: JoinSet<()>,
+    writer: Writer,
+}
+
+impl App {
+    /// Builds everything from a configuration. Nothing outside this machine is asked: an API server, a store or
+    /// an upstream that is down does not stop the start.
+    pub async fn build(config: Config) -> Result<App, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let routes = Routes::compile(config.routes.clone()).map_err(Error::Routes)?;
+        let policy = policy_engine(&config.policy)?;
+        let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone())
+            .map_err(Error::Secrets)?;
+        let session = config.session_secret.as_ref().map(SessionSecret::new).transpose()?;
+        let (kubernetes, cluster) = match &config.kubernetes {
+            Some(settings) => kubernetes(settings, &metrics).await.map(|(a, name)| (Some(a), Some(name)))?,
+            None => (None, None),
+        };
+        let own = Own::default();
+        let upstreams = Upstreams::new(routes.iter(), &own, |route| {
+            let tls = tls_config(route.ca_file.as_deref());
+            tls.map_err(|cause| Error::Tls { route: route.name().to_owned(), cause })
+        })?;
+        let (trail, writer) = Trail::open(&config.audit)
+            .map_err(|cause| Error::Audit { output: format!("{:?}", config.audit.output), cause })?;
+        let pipeline = Arc::new(Pipeline {
+            kubernetes: kubernetes.is_some(),
+            authn: Authn::new(session.map(|secret| Session::new(secret, config.user.clone())), kubernetes),
+            rules: Rules { routes, policy },
+            secrets: Box::new(secrets),
+            upstreams,
+            metrics,
+            trail,
+        });
+        Ok(App { pipeline, own, writer, config, cluster })
+    }
+
+    /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// Binds the listeners and begins to accept. Either all of them are bound or none.
+    pub async fn start(self) -> Result<Running, Error> {
+        let mut listeners = Vec::new();
+        for address in &self.config.listen {
+            listeners.push(bind(*address).await?);
+        }
+        let admin = match self.config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let listen: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let admin_listen = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        self.own.set(listen.iter().copied().chain(admin_listen).collect());
+        let (starter, drain) = Drain::new();
+        let admin = self.admin(admin, &drain);
+        let proxies = self.proxies(listeners, &drain);
+        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer: self.writer })
+    }
+
+    fn admin(&self, listener: Option<TcpListener>, drain: &Drain) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = listener {
+            let (metrics, trail) = (self.pipeline.metrics.clone(), self.pipeline.trail.clone());
+            let admin = Arc::new(Admin { metrics, trail, drain: drain.clone() });
+            tasks.spawn(accept(listener, None, move |stream, _| Some(admin.clone().serve(stream))));
+        }
+        tasks
+    }
+
+    fn proxies(&self, listeners: Vec<TcpListener>, drain: &Drain) -> JoinSet<()> {
+        let limits = self.config.limits;
+        let reverse = Arc::new(Reverse {
+            pipeline: self.pipeline.clone(),
+            limits: gate::Limits {
+                max_headers: limits.max_headers,
+                max_header_bytes: limits.max_header_bytes,
+                max_target_bytes: limits.max_target_bytes,
+                header_timeout: limits.header_timeout,
+                idle_timeout: limits.idle_timeout,
+            },
+            allow_peers: self.config.allow_peers.clone(),
+        });
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            let (reverse, drain) = (reverse.clone(), drain.clone());
+            let end = Some((drain.clone(), limits.drain_timeout));
+            tasks.spawn(accept(listener, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
+        }
+        tasks
+    }
+}
+
+impl Running {
+    /// Turns readiness off, stops accepting, lets open calls finish within `limits.drain_timeout`, and writes the
+    /// last audit records.
+    pub async fn stop(mut self) {
+        self.drain.begin();
+        while self.proxies.join_next().await.is_some() {}
+        drop(self._admin);
+        // The last records are few; a writer that hangs on its disk must not keep us from ending.
+        let written = tokio::task::spawn_blocking(|| self.writer.join());
+        let _ = tokio::time::timeout(LAST_RECORDS, written).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })
+}
+
+fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, Error> {
+    Ok(match settings {
+        policy::Settings::Off => Box::new(policy::Off),
+        policy::Settings::Fixed { default_allow } => Box::new(policy::Fixed::new(*default_allow)),
+        policy::Settings::Rego { policy_path, decision_path, timeout } => {
+            Box::new(Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?)
+        }
+    })
+}
+
+/// The authenticator for tokens, and the cluster's name for the log.
+async fn kubernetes(settings: &KubernetesSettings, metrics: &Arc<Metrics>) -> Result<(Box<dyn Authenticator>, String), Error> {
+    let cluster = Cluster::find(settings, &cluster::Environment::of_this_process()).await?;
+    let description = cluster.to_string();
+    let metrics = Arc::clone(metrics);
+    let on_review = Box::new(move |review: Review| metrics.reviewed(review.took, review.failure));
+    let reviewer = TokenReviewer::new(cluster, settings, on_review).await?;
+    Ok((Box::new(Cached::new(reviewer, settings)), description))
+}

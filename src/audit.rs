@@ -1,0 +1,7 @@
+//! The audit trail: exactly one JSON line a call, through a bounded queue that never blocks one.
+
+pub mod record;
+pub mod writer;
+
+pub use record::{Outcome, Record};
+pub use writer::{Place, Trail, Writer};

@@ -1,0 +1,223 @@
+//! What is recorded of one call.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::writer::{Place, Trail};
+use crate::authn::Identity;
+use crate::error::Code;
+use crate::metrics::Metrics;
+use crate::request::{RequestId, method};
+use crate::route::Route;
+
+/// What became of the question "may it".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Allow,
+    Deny,
+    /// The policy failed, which is a refusal.
+    Error,
+    /// The call never got as far.
+    None,
+}
+
+impl Outcome {
+    /// The word in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Allow => "allow",
+            Outcome::Deny => "deny",
+            Outcome::Error => "error",
+            Outcome::None => "none",
+        }
+    }
+}
+
+/// The one record of a call. It fills up as the call passes its stages and is written when it is dropped: with
+/// the answer's last byte, or when the caller hangs up before, but always and only once.
+#[derive(Debug)]
+pub struct Record {
+    started: Instant,
+    timestamp: SystemTime,
+    trail: Trail,
+    place: Option<Place>,
+    metrics: Arc<Metrics>,
+    id: RequestId,
+    pub source_ip: IpAddr,
+    pub method: String,
+    /// As the caller named it, canonical when it is a host at all.
+    pub upstream_host: String,
+    pub route: Option<Arc<Route>>,
+    pub path: String,
+    pub agent_id: String,
+    pub identity: Option<Arc<Identity>>,
+    pub auth_method: &'static str,
+    pub decision: Outcome,
+    pub reason: String,
+    pub status: u16,
+    pub code: Option<Code>,
+    pub response_bytes: u64,
+    /// The answer's last byte was handed to the caller.
+    pub complete: bool,
+}
+
+/// The line, field by field. Nothing here can hold a credential or a secret's value: the query is left out
+/// because callers put keys there.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    request_id: &'a str,
+    source_ip: IpAddr,
+    auth_method: &'static str,
+    identity: Option<Who<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    agent_id: &'a str,
+    method: &'a str,
+    upstream_host: &'a str,
+    path: &'a str,
+    decision: Outcome,
+    reason: &'a str,
+    secret_id: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    response_bytes: u64,
+    complete: bool,
+    latency_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Who<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    attributes: Attributes<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Attributes<'a> {
+    Kubernetes {
+        namespace: &'a str,
+        service_account: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pod_name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pod_uid: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        node_name: Option<&'a str>,
+    },
+    Static {
+        user_id: &'a str,
+        user_email: &'a str,
+        user_org: &'a str,
+    },
+}
+
+impl Record {
+    pub fn new(trail: Trail, place: Place, metrics: Arc<Metrics>, source_ip: IpAddr) -> Record {
+        metrics.in_flight.inc();
+        Record {
+            started: Instant::now(),
+            timestamp: SystemTime::now(),
+            trail,
+            place: Some(place),
+            metrics,
+            id: RequestId::generate(),
+            source_ip,
+            method: String::new(),
+            upstream_host: String::new(),
+            route: None,
+            path: String::new(),
+            agent_id: String::new(),
+            identity: None,
+            auth_method: "none",
+            decision: Outcome::None,
+            reason: String::new(),
+            status: 0,
+            code: None,
+            response_bytes: 0,
+            complete: false,
+        }
+    }
+
+    /// The call's id; a fresh one until the caller's own is known.
+    pub fn request_id(&self) -> RequestId {
+        self.id.clone()
+    }
+
+    /// The caller named its call well.
+    pub fn identify(&mut self, id: RequestId) {
+        self.id = id;
+    }
+
+    /// When the call came in, for the policy input.
+    pub fn timestamp(&self) -> SystemTime {
+        self.timestamp
+    }
+
+    fn line(&self) -> Vec<u8> {
+        let timestamp = OffsetDateTime::from(self.timestamp).format(&Rfc3339).unwrap_or_default();
+        let line = Line {
+            timestamp,
+            kind: "call",
+            request_id: self.id.as_str(),
+            source_ip: self.source_ip,
+            auth_method: self.auth_method,
+            identity: self.identity.as_deref().map(Who::from),
+            agent_id: &self.agent_id,
+            method: &self.method,
+            upstream_host: &self.upstream_host,
+            path: &self.path,
+            decision: self.decision,
+            reason: &self.reason,
+            secret_id: self.route.as_deref().map_or("", Route::secret_id),
+            status: self.status,
+            error: self.code.map(Code::as_str),
+            response_bytes: self.response_bytes,
+            complete: self.complete,
+            latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+        };
+        let mut out = Vec::with_capacity(512);
+        // Strings and numbers always serialise; a failure would leave a short line, not a lost call.
+        let _ = serde_json::to_writer(&mut out, &line);
+        out.push(b'\n');
+        out
+    }
+}
+
+impl<'a> From<&'a Identity> for Who<'a> {
+    fn from(identity: &'a Identity) -> Who<'a> {
+        let attributes = match identity {
+            Identity::Kubernetes(workload) => Attributes::Kubernetes {
+                namespace: &workload.namespace,
+                service_account: &workload.service_account,
+                pod_name: workload.pod_name.as_deref(),
+                pod_uid: workload.pod_uid.as_deref(),
+                node_name: workload.node_name.as_deref(),
+            },
+            Identity::Static(user) => Attributes::Static { user_id: &user.id, user_email: &user.email, user_org: &user.org },
+        };
+        Who { kind: identity.kind(), attributes }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        let route = self.route.as_deref().map_or("none", Route::name);
+        self.metrics.finished(route, method::label(&self.method), self.status, self.started.elapsed());
+        if let Some(place) = self.place.take() {
+            let line = self.line();
+            self.trail.write(place, line);
+        }
+    }
+}

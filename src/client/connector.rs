@@ -1,0 +1,113 @@
+//! Connections to stores: TCP to loopback, TLS to everyone else.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::{Error, chain};
+
+/// A connection that nobody waits for any more is finished in the background for the pool. It must end too.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Makes connections for the pooled client.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Connector {
+    pub(super) fn new(tls: Arc<rustls::ClientConfig>) -> Connector {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        Connector { tcp, tls }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Link>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Link>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.tcp.poll_ready(cx).map_err(|error| Error::Connect(chain(&error)))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let tcp = self.tcp.call(url.clone());
+        let tls = TlsConnector::from(self.tls.clone());
+        Box::pin(async move {
+            let connecting = async {
+                let stream = tcp.await.map_err(|error| Error::Connect(chain(&error)))?.into_inner();
+                secure(stream, &url, tls).await
+            };
+            let link = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Error::Timeout(CONNECT))??;
+            Ok(TokioIo::new(link))
+        })
+    }
+}
+
+/// TLS for https; for http only the proof that the peer is on this machine, whatever its name resolved to.
+async fn secure(stream: TcpStream, url: &Uri, tls: TlsConnector) -> Result<Link, Error> {
+    if url.scheme_str() != Some("https") {
+        let peer = stream.peer_addr().map_err(|error| Error::Connect(error.to_string()))?;
+        if !peer.ip().is_loopback() {
+            return Err(Error::Url("the name of a plain http URL leads off this machine"));
+        }
+        return Ok(Link(Box::new(stream)));
+    }
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Url("its host cannot be named in TLS"))?;
+    let stream = tls.connect(name, stream).await.map_err(handshake_error)?;
+    Ok(Link(Box::new(stream)))
+}
+
+fn handshake_error(error: io::Error) -> Error {
+    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    if is_tls { Error::Tls(error.to_string()) } else { Error::Connect(format!("during the TLS handshake: {error}")) }
+}
+
+/// Bytes both ways, in clear or under TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One connection, as the pool wants it.
+pub(super) struct Link(Box<dyn Stream>);
+
+impl Connection for Link {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

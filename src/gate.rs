@@ -1,0 +1,358 @@
+//! Below the HTTP parser: bytes that must never reach it.
+//!
+//! A [`Gate`] wraps the connection (a socket now; a TLS stream or a tunnel just as well) and lets a message pass
+//! only when its head has been checked whole and its body keeps to its framing. Where hyper's parser is lenient
+//! (bare LF, doubled framing, odd chunk lines) the gate is not, so both ends of the proxy see the same messages.
+//!
+//! A bad head is replaced by one well-formed stand-in request whose method no caller can send
+//! ([`REFUSED_METHOD`]): the refusal so takes its turn behind the answers that come before it, and leaves by the
+//! same exit as every other one, with a status, a request id and an audit record.
+
+mod chunks;
+mod framer;
+mod head;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use framer::Framer;
+
+/// The method of the stand-in request. The gate lets no caller's method with this character through.
+pub const REFUSED_METHOD: &str = "!";
+
+const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
+
+/// How much is read and thrown away after a refusal, so that closing does not reset the connection before the
+/// peer has read the answer (RFC 9112 section 9.6), and for how long.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Number of field lines.
+    pub max_headers: usize,
+    /// All field lines together.
+    pub max_header_bytes: usize,
+    pub max_target_bytes: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_headers: 100,
+            max_header_bytes: 64 << 10,
+            max_target_bytes: 8 << 10,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why bytes were not let through. The text is ours alone and may be shown to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("{0}")]
+    Target(&'static str),
+    #[error("the request target is too long")]
+    TargetTooLong,
+    #[error("{0}")]
+    HeadersTooLarge(&'static str),
+}
+
+/// Where the service finds why its connection's stand-in request is there.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict(Arc<Mutex<Option<Refusal>>>);
+
+impl Verdict {
+    fn set(&self, refusal: Refusal) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    /// The refusal behind the stand-in request.
+    pub fn refusal(&self) -> Refusal {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Refusal::Malformed("malformed request"))
+    }
+}
+
+/// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched.
+#[derive(Debug)]
+pub struct Gate<IO> {
+    io: IO,
+    framer: Framer,
+    /// Bytes read but not yet handed on; the first `ready` of them are approved.
+    held: BytesMut,
+    ready: usize,
+    verdict: Verdict,
+    ended: Ended,
+    clock: Clock,
+    linger: Option<Linger>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    No,
+    /// The stand-in has taken the place of everything that follows.
+    Refused,
+    Eof,
+}
+
+impl<IO> Gate<IO> {
+    pub fn new(io: IO, limits: Limits) -> Self {
+        Gate {
+            io,
+            framer: Framer::new(limits),
+            held: BytesMut::new(),
+            ready: 0,
+            verdict: Verdict::default(),
+            ended: Ended::No,
+            clock: Clock::new(limits),
+            linger: None,
+        }
+    }
+
+    /// The handle through which the service learns why a stand-in request is there.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+
+    /// Bytes break the rules: between messages the stand-in takes over, within a body the read fails.
+    fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
+        let within_body = self.framer.within_body();
+        self.verdict.set(refusal);
+        self.ended = Ended::Refused;
+        self.held.clear();
+        self.ready = 0;
+        if within_body {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
+        }
+        self.held.extend_from_slice(STAND_IN);
+        self.ready = STAND_IN.len();
+        Ok(())
+    }
+
+    /// Whether unread input is left for which closing at once would reset the connection.
+    fn owes_reading(&self) -> bool {
+        self.ended == Ended::Refused
+            || (self.ended == Ended::No && (self.framer.within_body() || !self.held.is_empty()))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        loop {
+            if gate.ready > 0 {
+                let n = gate.ready.min(buf.remaining());
+                buf.put_slice(&gate.held[..n]);
+                gate.held.advance(n);
+                gate.ready -= n;
+                return Poll::Ready(Ok(()));
+            }
+            match gate.ended {
+                // Not an end of file: hyper would take it for a caller that hung up and drop the answer.
+                Ended::Refused => return Poll::Pending,
+                Ended::Eof => return Poll::Ready(Ok(())),
+                Ended::No => {}
+            }
+            let outcome = if gate.held.is_empty() { gate.read_through(cx, buf) } else { gate.read_held(cx) };
+            match ready!(outcome) {
+                Ok(Step::Passed) => return Poll::Ready(Ok(())),
+                Ok(Step::Again) => {}
+                Err(Stop::Refused(refusal)) => gate.refuse(refusal)?,
+                Err(Stop::Io(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// What one reading step led to.
+enum Step {
+    /// Approved bytes lie in the reader's buffer.
+    Passed,
+    Again,
+}
+
+enum Stop {
+    Refused(Refusal),
+    Io(io::Error),
+}
+
+impl<IO: AsyncRead + Unpin> Gate<IO> {
+    /// Nothing is held: reads straight into the reader's buffer and keeps back only what is not yet approved. A
+    /// request that arrives whole, as most do, is so never copied.
+    fn read_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<Step, Stop>> {
+        let start = buf.filled().len();
+        match Pin::new(&mut self.io).poll_read(cx, buf) {
+            Poll::Pending => return self.wait(cx),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Io(error))),
+            Poll::Ready(Ok(())) => {}
+        }
+        let fresh = &buf.filled()[start..];
+        if fresh.is_empty() {
+            self.ended = Ended::Eof;
+            return Poll::Ready(Ok(Step::Again));
+        }
+        self.clock.touched();
+        match self.framer.approve(fresh) {
+            Ok(n) => {
+                self.held.extend_from_slice(&fresh[n..]);
+                buf.set_filled(start + n);
+                Poll::Ready(Ok(if n > 0 { Step::Passed } else { Step::Again }))
+            }
+            Err(refusal) => {
+                buf.set_filled(start);
+                Poll::Ready(Err(Stop::Refused(refusal)))
+            }
+        }
+    }
+
+    /// Part of a message is held: more of it is needed before any can be approved.
+    fn read_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, Stop>> {
+        if !self.framer.starved() {
+            return Poll::Ready(self.approve_held());
+        }
+        let mut chunk = [const { std::mem::MaybeUninit::uninit() }; 4096];
+        let mut more = ReadBuf::uninit(&mut chunk);
+        match Pin::new(&mut self.io).poll_read(cx, &mut more) {
+            Poll::Pending => return self.wait(cx),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Io(error))),
+            Poll::Ready(Ok(())) if more.filled().is_empty() => {
+                self.ended = Ended::Eof;
+                return Poll::Ready(Ok(Step::Again));
+            }
+            Poll::Ready(Ok(())) => self.held.extend_from_slice(more.filled()),
+        }
+        Poll::Ready(self.approve_held())
+    }
+
+    fn approve_held(&mut self) -> Result<Step, Stop> {
+        self.ready = self.framer.approve(&self.held).map_err(Stop::Refused)?;
+        Ok(Step::Again)
+    }
+
+    /// The peer is silent: between messages the idle limit runs, within a head the header limit, within a body
+    /// none here (the body's reader has its own).
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
+        if self.framer.within_body() {
+            return Poll::Pending;
+        }
+        ready!(self.clock.poll_expired(cx, !self.held.is_empty()));
+        Poll::Ready(Err(Stop::Io(io::ErrorKind::TimedOut.into())))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let gate = self.get_mut();
+        if gate.linger.is_none() {
+            ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
+            if !gate.owes_reading() {
+                return Poll::Ready(Ok(()));
+            }
+            gate.linger = Some(Linger::new());
+        }
+        match &mut gate.linger {
+            Some(linger) => linger.poll(&mut gate.io, cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// The time limits between and within heads, with one timer that is moved only when it fires early.
+#[derive(Debug)]
+struct Clock {
+    limits: Limits,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn new(limits: Limits) -> Self {
+        Clock { limits, since: Instant::now(), timer: None }
+    }
+
+    /// A new stretch of waiting begins.
+    fn touched(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>, within_head: bool) -> Poll<()> {
+        let limit = if within_head { self.limits.header_timeout } else { self.limits.idle_timeout };
+        let deadline = self.since + limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        // A timer that is due earlier is left alone: when it fires, the deadline is looked at again.
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Reading and throwing away after our side has been closed.
+#[derive(Debug)]
+struct Linger {
+    left: usize,
+    until: Pin<Box<Sleep>>,
+}
+
+impl Linger {
+    fn new() -> Self {
+        Linger { left: LINGER_BYTES, until: Box::pin(tokio::time::sleep(LINGER_TIME)) }
+    }
+
+    fn poll<IO: AsyncRead + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [const { std::mem::MaybeUninit::uninit() }; 8192];
+        while self.until.as_mut().poll(cx).is_pending() && self.left > 0 {
+            let mut waste = ReadBuf::uninit(&mut scratch);
+            match Pin::new(&mut *io).poll_read(cx, &mut waste) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !waste.filled().is_empty() => {
+                    self.left = self.left.saturating_sub(waste.filled().len());
+                }
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}

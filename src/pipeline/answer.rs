@@ -1,0 +1,150 @@
+//! The body of an answer, the upstream's or our own, and the record that ends with it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use serde::Serialize;
+use tokio::time::Sleep;
+
+use crate::audit::Record;
+use crate::error::Error;
+use crate::request::fields;
+
+/// What the caller reads.
+#[derive(Debug)]
+pub struct Answer {
+    body: Source,
+    /// Written when the answer has ended or the caller has hung up.
+    record: Option<Record>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Option<Bytes>),
+    Upstream { body: Incoming, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
+}
+
+/// The upstream's body broke off; the caller's connection does too, so that nobody takes a part for the whole.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the upstream's answer broke off: {0}")]
+pub struct BrokenOff(String);
+
+impl Answer {
+    pub fn upstream(body: Incoming, idle: Duration) -> Answer {
+        Answer { body: Source::Upstream { body, idle, timer: None }, record: None }
+    }
+
+    /// An answer of our own.
+    pub fn own(body: Vec<u8>) -> Answer {
+        Answer { body: Source::Own(Some(body.into())), record: None }
+    }
+
+    /// Gives the record to the body, which ends it.
+    pub fn recorded(mut self, mut record: Record) -> Answer {
+        record.complete = self.is_end_stream();
+        self.record = Some(record);
+        self
+    }
+
+    fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
+        let ended = frame.is_none() || self.is_end_stream();
+        let Some(record) = &mut self.record else { return };
+        match frame {
+            Some(Ok(frame)) => record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(error)) => {
+                tracing::warn!(request_id = record.request_id().as_str(), host = record.upstream_host, cause = %error, "answer broken off");
+                return;
+            }
+            None => {}
+        }
+        record.complete |= ended;
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match self {
+            Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Upstream { body, idle, timer } => loop {
+                match Pin::new(&mut *body).poll_frame(cx) {
+                    // Trailers could carry what the fields may not; none are passed on.
+                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
+                    Poll::Ready(frame) => {
+                        *timer = None;
+                        return Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenOff(error.to_string()))));
+                    }
+                    Poll::Pending => {
+                        let idle = *idle;
+                        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+                        return timer.as_mut().poll(cx).map(|()| Some(Err(BrokenOff(format!("nothing came within {idle:?}")))));
+                    }
+                }
+            },
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let answer = self.get_mut();
+        let frame = std::task::ready!(answer.body.poll_frame(cx));
+        answer.note(&frame);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Upstream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Upstream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// The error body of spec section 7.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: &'static str,
+    message: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status.
+pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
+    let code = error.code();
+    let hint = error.hint();
+    let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint: hint.as_deref() };
+    let mut answer = Response::new(Answer::own(serde_json::to_vec(&body).unwrap_or_default()));
+    *answer.status_mut() = code.status();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
+    if code.status() == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
+    }
+    if let Some(wait) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if error.poisons_connection() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}

@@ -1,0 +1,63 @@
+//! Calls: an unknown function would be noticed only when a call reaches it, so it is refused when loading.
+
+use std::collections::BTreeMap;
+
+use super::program::{Call, Module, Program, dotted};
+use super::{Problem, did_you_mean};
+
+/// Built-ins of OPA that veilwarden refuses, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("http.send", "a policy must not reach out to the network"),
+    ("net.lookup_ip_addr", "a policy must not reach out to the network"),
+    ("any", "removed from Rego v1; use `some` or `in`"),
+    ("all", "removed from Rego v1; use `every`"),
+    ("re_match", "removed from Rego v1; use `regex.match`"),
+    ("set_diff", "removed from Rego v1; use `-`"),
+    ("net.cidr_overlap", "removed from Rego v1; use `net.cidr_contains`"),
+    ("cast_array", "removed from Rego v1"),
+    ("cast_set", "removed from Rego v1"),
+    ("cast_string", "removed from Rego v1"),
+    ("cast_boolean", "removed from Rego v1"),
+    ("cast_null", "removed from Rego v1"),
+    ("cast_object", "removed from Rego v1"),
+];
+
+/// The functions that the interpreter knows: name and number of arguments, `None` for any number.
+pub(crate) type BuiltIns = BTreeMap<&'static str, Option<usize>>;
+
+/// Checks that everything called exists and gets as many arguments as it takes.
+pub(crate) fn check(program: &Program, built_ins: &BuiltIns, problems: &mut Vec<Problem>) {
+    for (module, rule) in program.rules() {
+        for call in &rule.calls {
+            let problem = match program.function(module, call) {
+                Some((path, takes)) => wrong_number(module, call, &dotted(path), takes),
+                None => built_in(module, call, built_ins),
+            };
+            problems.extend(problem);
+        }
+    }
+}
+
+fn built_in(module: &Module, call: &Call, built_ins: &BuiltIns) -> Option<Problem> {
+    let name = call.path.join(".");
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        let problem = Problem::at(&module.file, call.place, format!("`{name}` is not available"));
+        return Some(problem.hint(Some((*why).to_owned())));
+    }
+    match built_ins.get(name.as_str()) {
+        Some(Some(takes)) => wrong_number(module, call, &name, *takes),
+        Some(None) => None,
+        None => {
+            let problem = Problem::at(&module.file, call.place, format!("there is no function `{name}`"));
+            Some(problem.hint(did_you_mean(&name, built_ins.keys().copied())))
+        }
+    }
+}
+
+/// One argument more than it takes receives the result: `split(a, b, parts)`.
+fn wrong_number(module: &Module, call: &Call, name: &str, takes: usize) -> Option<Problem> {
+    let given = call.arguments;
+    (given != takes && given != takes + 1).then(|| {
+        Problem::at(&module.file, call.place, format!("`{name}` takes {takes} arguments and is given {given}"))
+    })
+}

@@ -1,0 +1,108 @@
+//! The `opa` engine: Rego v1, evaluated in this process. Only this module knows the interpreter.
+//!
+//! One prepared engine is cloned for each decision, which is cheap: it shares everything but the state of an
+//! evaluation. Nothing is remembered from one decision to the next.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regorus::Engine;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use self::evaluation::{Evaluation, Plan};
+use self::load::Loaded;
+use self::pace::Pace;
+use self::value::Document;
+use super::loader::{Bundle, Problems};
+use super::{Decision, Error, Input, PolicyEngine};
+use crate::BoxFuture;
+
+mod built_ins;
+mod evaluation;
+mod load;
+mod pace;
+mod report;
+mod syntax;
+mod value;
+
+/// How many slow decisions are made at once; the others wait, for no longer than the budget.
+const MAX_SLOW: usize = 16;
+
+/// A loaded policy.
+pub struct Rego {
+    engine: Engine,
+    document: Document,
+    plan: Arc<Plan>,
+    pace: Arc<Pace>,
+    slow: Arc<Semaphore>,
+}
+
+impl Rego {
+    /// Reads the policy at `path` (a directory or one file), checks it and tries it out.
+    ///
+    /// `decision_path` is the configured form, `veilwarden/authz/allow`; `budget` is the time one decision may take.
+    /// The error is everything that is wrong with the policy.
+    pub fn load(path: &Path, decision_path: &str, budget: Duration) -> Result<Self, Problems> {
+        Self::prepare(&Bundle::read(path)?, decision_path, budget)
+    }
+
+    /// The same for a policy that was already read, or that lies in no file.
+    pub fn prepare(bundle: &Bundle, decision_path: &str, budget: Duration) -> Result<Self, Problems> {
+        let Loaded { engine, document, plan, took } = load::load(bundle, decision_path, budget)?;
+        Ok(Self {
+            engine,
+            document,
+            plan: Arc::new(plan),
+            pace: Arc::new(Pace::starting_at(took)),
+            slow: Arc::new(Semaphore::new(MAX_SLOW)),
+        })
+    }
+
+    fn evaluation(&self, input: &Input<'_>) -> Result<Evaluation, Error> {
+        let mut engine = self.engine.clone();
+        engine.set_input(self.document.build(input)?);
+        Ok(Evaluation { engine })
+    }
+
+    fn run(evaluation: Evaluation, plan: &Plan, pace: &Pace) -> Result<Decision, Error> {
+        let (decided, took) = evaluation.run(plan);
+        pace.note(took);
+        decided
+    }
+
+    async fn run_off_the_reactor(&self, evaluation: Evaluation) -> Result<Decision, Error> {
+        let waiting = timeout(self.plan.budget, Arc::clone(&self.slow).acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else { return Err(Error::Timeout) };
+        let (plan, pace) = (Arc::clone(&self.plan), Arc::clone(&self.pace));
+        let decided = spawn_blocking(move || {
+            let _held_to_the_end_even_if_nobody_waits = permit;
+            Self::run(evaluation, &plan, &pace)
+        });
+        decided.await.unwrap_or_else(|error| Err(Error::Evaluation(error.to_string())))
+    }
+}
+
+impl std::fmt::Debug for Rego {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Rego").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl PolicyEngine for Rego {
+    fn decide<'a>(&'a self, input: Input<'a>) -> BoxFuture<'a, Result<Decision, Error>> {
+        Box::pin(async move {
+            let evaluation = self.evaluation(&input)?;
+            if self.pace.is_slow() {
+                return self.run_off_the_reactor(evaluation).await;
+            }
+            Self::run(evaluation, &self.plan, &self.pace)
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "opa"
+    }
+}

@@ -1,0 +1,229 @@
+//! Which fields pass the proxy, in either direction.
+
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName};
+
+use super::Error;
+
+/// The field that names the upstream in reverse mode.
+pub const UPSTREAM_HOST: HeaderName = HeaderName::from_static("x-upstream-host");
+pub const AGENT_ID: HeaderName = HeaderName::from_static("x-agent-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What an upstream called the request, for its support desk; our own id has the usual name.
+pub const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// Tells our own answers from the upstream's.
+pub const ERROR: HeaderName = HeaderName::from_static("x-veilwarden-error");
+
+/// Removes from a request what is between the caller and us: hop-by-hop fields, the fields that `Connection`
+/// names (RFC 9110 section 7.6.1), everything private to veilwarden, and what could steer an upstream that
+/// trusts its proxy.
+pub fn strip_request(headers: &mut HeaderMap) -> Result<(), Error> {
+    remove_nominated(headers).map_err(|()| Error::Malformed("Connection names something that is no field"))?;
+    remove_where(headers, |name| is_hop_by_hop(name) || is_private(name) || steers_upstream(name));
+    // `Authorization_` is no credential to us and must not become one to a lenient upstream.
+    remove_disguised(headers, &AUTHORIZATION);
+    Ok(())
+}
+
+/// Removes from an answer what is between the upstream and us, what would ask the caller for our proxy
+/// credentials, and what would lead it around us.
+pub fn strip_response(headers: &mut HeaderMap) {
+    // An upstream that nominates nonsense gets its other nominations honoured all the same.
+    let _ = remove_nominated(headers);
+    remove_where(headers, |name| {
+        is_hop_by_hop(name)
+            || name.starts_with("x-veilwarden-")
+            || matches!(name, "alt-svc" | "strict-transport-security")
+    });
+    if let Some(id) = headers.remove(REQUEST_ID) {
+        headers.insert(UPSTREAM_REQUEST_ID, id);
+    }
+}
+
+/// Removes every spelling of `name` that some server takes for it (`X_Api_Key` for `X-Api-Key`).
+pub fn remove_spellings(headers: &mut HeaderMap, name: &HeaderName) {
+    headers.remove(name);
+    remove_disguised(headers, name);
+}
+
+fn remove_disguised(headers: &mut HeaderMap, name: &HeaderName) {
+    let wanted = plain(name.as_str());
+    let unwanted: Vec<HeaderName> =
+        headers.keys().filter(|other| *other != name && plain(other.as_str()) == wanted).cloned().collect();
+    for other in unwanted {
+        headers.remove(other);
+    }
+}
+
+/// Fields that no route may inject: they frame the message or belong to the proxy.
+pub fn is_protected(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    is_hop_by_hop(name) || is_private(name) || matches!(name, "host" | "content-length" | "expect" | "content-encoding")
+}
+
+fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(&plain(name.as_str()))).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn remove_nominated(headers: &mut HeaderMap) -> Result<(), ()> {
+    if !headers.contains_key(CONNECTION) {
+        return Ok(());
+    }
+    let mut fine = Ok(());
+    let mut nominated = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for token in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty()) {
+            match HeaderName::from_bytes(token) {
+                Ok(name) => nominated.push(name),
+                Err(_) => fine = Err(()),
+            }
+        }
+    }
+    for name in nominated {
+        headers.remove(name);
+    }
+    fine
+}
+
+/// A name as lenient servers read it: everything but letters and digits is a hyphen, none at the ends.
+fn plain(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Cow::Borrowed(name.trim_matches('-'));
+    }
+    let mapped: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    Cow::Owned(mapped.trim_matches('-').to_owned())
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-connection"
+            | "keep-alive"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-authentication-info"
+            | "http2-settings"
+    )
+}
+
+/// Between the caller and veilwarden only.
+fn is_private(name: &str) -> bool {
+    matches!(name, "x-upstream-host" | "x-session-secret" | "x-request-id" | "x-agent-id")
+        || name.starts_with("x-veilwarden")
+}
+
+/// Claims about where a request comes from or what it really is, which an upstream may believe of a proxy.
+fn steers_upstream(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "expect"
+            | "early-data"
+            | "alt-used"
+            | "via"
+            | "forwarded"
+            | "max-forwards"
+            | "x-real-ip"
+            | "x-host"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+    ) || name.starts_with("x-forwarded")
+        || name.starts_with("x-remote-")
+        || name.starts_with("impersonate-")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn names(map: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn only_what_is_meant_for_the_upstream_passes() {
+        let mut map = headers(&[
+            ("connection", "close, Foo"),
+            ("connection", ", ,bar"),
+            ("foo", "1"),
+            ("bar", "1"),
+            ("keep-alive", "1"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("x_upstream_host", "b.test"),
+            ("authorization_", "x"),
+            ("x_session_secret", "s"),
+            ("x-veilwarden-anything", "x"),
+            ("x-forwarded-host", "b.test"),
+            ("impersonate-user", "system:admin"),
+            ("x-remote-user", "admin"),
+            ("x-http-method-override", "DELETE"),
+            ("accept", "*/*"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+        ]);
+        strip_request(&mut map).unwrap();
+        assert_eq!(names(&map), ["accept", "cookie"]);
+        assert_eq!(map.get_all("cookie").iter().count(), 2);
+    }
+
+    #[test]
+    fn d15_every_spelling_of_the_injected_field_goes() {
+        let mut map = headers(&[
+            ("x-api-key", "a"),
+            ("x_api_key", "b"),
+            ("X-Api_Key", "c"),
+            ("x-api-key_", "d"),
+            ("x-api-keys", "e"),
+        ]);
+        remove_spellings(&mut map, &HeaderName::from_static("x-api-key"));
+        assert_eq!(names(&map), ["x-api-keys"]);
+    }
+
+    #[test]
+    fn d05_a_nomination_that_is_no_name_is_refused() {
+        assert!(strip_request(&mut headers(&[("connection", "\"x\"")])).is_err());
+    }
+
+    #[test]
+    fn d07_f31_an_answer_loses_what_is_not_for_the_caller() {
+        let mut map = headers(&[
+            ("connection", "X-Foo"),
+            ("x-foo", "1"),
+            ("alt-svc", "h3"),
+            ("strict-transport-security", "max-age=1"),
+            ("x-veilwarden-error", "FAKE"),
+            ("proxy-authenticate", "Basic"),
+            ("x-request-id", "theirs"),
+            ("set-cookie", "a"),
+        ]);
+        strip_response(&mut map);
+        assert_eq!(names(&map), ["set-cookie", "x-upstream-request-id"]);
+    }
+}

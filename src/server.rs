@@ -1,0 +1,87 @@
+//! Listeners, connections and the orderly end of both.
+
+pub mod admin;
+pub mod reverse;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long accepting rests when there are no descriptors left: long enough for some to be given back.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Says, once, that the end has begun. Listeners stop accepting, connections finish what they have.
+#[derive(Debug, Clone)]
+pub struct Drain(watch::Receiver<bool>);
+
+/// The hand that starts the drain.
+#[derive(Debug)]
+pub struct DrainStarter(watch::Sender<bool>);
+
+impl Drain {
+    pub fn new() -> (DrainStarter, Drain) {
+        let (starter, drain) = watch::channel(false);
+        (DrainStarter(starter), Drain(drain))
+    }
+
+    pub fn begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when the drain has begun; a lost starter counts as begun.
+    pub async fn wait(&mut self) {
+        let _ = self.0.wait_for(|begun| *begun).await;
+    }
+}
+
+impl DrainStarter {
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Accepts connections until the drain begins, then lets those that are open finish for at most the limit;
+/// without an end, for ever. Whatever goes wrong with one connection is its own affair.
+pub async fn accept<F>(
+    listener: TcpListener,
+    end: Option<(Drain, Duration)>,
+    mut serve: impl FnMut(TcpStream, SocketAddr) -> Option<F>,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    let (mut drain, limit) = end.unzip();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(connection) = serve(stream, peer) {
+                        connections.spawn(connection);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = begun(drain.as_mut()) => break,
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limit.unwrap_or_default(), all).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain limit reached: open connections are cut");
+    }
+}
+
+async fn begun(drain: Option<&mut Drain>) {
+    match drain {
+        Some(drain) => drain.wait().await,
+        None => std::future::pending().await,
+    }
+}

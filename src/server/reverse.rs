@@ -1,0 +1,90 @@
+//! The listener that workloads talk to.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::net::TcpStream;
+
+use super::{Drain, admin};
+use crate::gate::{self, Gate, REFUSED_METHOD, Verdict};
+use crate::pipeline::{Answer, Pipeline};
+use crate::request::fields;
+
+/// What every connection needs.
+pub struct Reverse {
+    pub pipeline: Arc<Pipeline>,
+    pub limits: gate::Limits,
+    /// Peers that may connect; all when empty.
+    pub allow_peers: Vec<IpNet>,
+}
+
+impl Reverse {
+    /// Serves one connection, unless its peer may not connect.
+    pub fn serve(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        drain: Drain,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let peer = peer.ip().to_canonical();
+        if !self.allow_peers.is_empty() && !self.allow_peers.iter().any(|cidr| cidr.contains(&peer)) {
+            tracing::info!(%peer, "connection refused: the peer is not in allow_peers");
+            return None;
+        }
+        // Small messages go out at once; a failure here costs latency only.
+        let _ = stream.set_nodelay(true);
+        let server = Arc::clone(self);
+        Some(async move { server.run(stream, peer, drain).await })
+    }
+
+    async fn run(&self, stream: TcpStream, peer: IpAddr, mut drain: Drain) {
+        let gate = Gate::new(stream, self.limits);
+        let verdict = gate.verdict();
+        let connections = &self.pipeline.metrics.connections;
+        connections.inc();
+        let service = service_fn(|request| self.answer(request, peer, &verdict));
+        let mut builder = http1::Builder::new();
+        // The gate has the limits; hyper's own timers would only double them.
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(gate), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = drain.wait() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+        connections.dec();
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        verdict: &Verdict,
+    ) -> Result<Response<Answer>, Infallible> {
+        if request.method().as_str() == REFUSED_METHOD {
+            return Ok(self.pipeline.refuse(verdict.refusal().into(), peer));
+        }
+        if asks_for_health(&request) {
+            return Ok(admin::healthz(request.method()).map(Answer::own));
+        }
+        Ok(self.pipeline.handle(request, peer).await)
+    }
+}
+
+/// `/healthz` without an upstream's name is a question to us; with one it is that upstream's path.
+fn asks_for_health<B>(request: &Request<B>) -> bool {
+    request.uri().path() == "/healthz" && !request.headers().contains_key(fields::UPSTREAM_HOST)
+}

@@ -1,0 +1,48 @@
+//! A call that is ready to be sent; the only thing that ever is.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+
+use super::received::Received;
+use crate::error::Error;
+use crate::route::Route;
+
+/// A call that was authenticated, authorised and given its secret. Made from nothing else than an
+/// [`Authorized`](super::Authorized) call; [`upstream`](crate::upstream) sends nothing else.
+#[derive(Debug)]
+pub struct Prepared<B> {
+    call: Received<B>,
+    route: Arc<Route>,
+}
+
+/// What goes on the wire.
+pub struct Outgoing<B> {
+    pub method: Method,
+    pub target: PathAndQuery,
+    pub headers: HeaderMap,
+    pub body: B,
+    pub route: Arc<Route>,
+}
+
+impl<B> Prepared<B> {
+    pub(super) fn new(call: Received<B>, route: Arc<Route>) -> Self {
+        Prepared { call, route }
+    }
+
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
+    pub fn into_outgoing(self) -> Result<Outgoing<B>, Error> {
+        let Received { method, path, query, headers, body, .. } = self.call;
+        let text = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let target = PathAndQuery::try_from(text).map_err(|_| Error::Internal("a canonical target is no URI"))?;
+        Ok(Outgoing { method, target, headers, body, route: self.route })
+    }
+}

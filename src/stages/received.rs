@@ -1,0 +1,183 @@
+//! A call as it came in, through the strict request gate.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::request::Parts;
+use http::{Method, Uri};
+
+use super::Authenticated;
+use crate::audit::Record;
+use crate::authn::Authn;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::request::credential::{self, BadCredential};
+use crate::request::{self, Credential, Host, RequestId, fields, method, path, query};
+
+/// What the connection knows about a request beside its head.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    pub peer: IpAddr,
+    /// Whether a bearer in `Authorization` is a credential for us.
+    pub kubernetes: bool,
+}
+
+/// A call whose form is beyond doubt and whose credential has been taken out. Nothing is known yet about who
+/// makes it or whether it may be made.
+#[derive(Debug)]
+pub struct Received<B> {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// A segment of the path has an encoded slash in it; the route says whether that is allowed.
+    pub(super) encoded_slash: bool,
+    pub(super) query: Option<String>,
+    /// `X-Upstream-Host`, not yet looked at: that comes after authentication.
+    pub(super) upstream_host: Vec<HeaderValue>,
+    pub(super) headers: HeaderMap,
+    pub(super) agent_id: String,
+    pub(super) request_id: RequestId,
+    pub(super) body: B,
+    pub(super) peer: IpAddr,
+    credential: Result<Option<Credential>, BadCredential>,
+}
+
+impl<B> Received<B> {
+    /// The strict gate over what the HTTP parser made of the request.
+    pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
+        let Parts { method, uri, mut headers, .. } = parts;
+        if let Some(id) = headers.get(fields::REQUEST_ID).and_then(RequestId::accept) {
+            record.identify(id);
+        }
+        record.method = method.as_str().to_owned();
+        record.path = uri.path().to_owned();
+        check_method(&method, &headers)?;
+        check_singletons(&headers)?;
+        check_host(&headers)?;
+        let (path, encoded_slash, query) = check_target(&uri)?;
+        record.path.clone_from(&path);
+        if headers.get_all(VIA).iter().any(|via| contains_ignoring_case(via.as_bytes(), b"veilwarden")) {
+            return Err(request::Error::Loop.into());
+        }
+        let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
+        record.agent_id.clone_from(&agent_id);
+        let credential = credential::take(&mut headers, arrival.kubernetes);
+        if let Ok(Some(credential)) = &credential {
+            check_not_in_target(credential, &path, query.as_deref())?;
+        }
+        let upstream_host = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
+        fields::strip_request(&mut headers)?;
+        Ok(Received {
+            method,
+            path,
+            encoded_slash,
+            query,
+            upstream_host,
+            headers,
+            agent_id,
+            request_id: record.request_id(),
+            body,
+            peer: arrival.peer,
+            credential,
+        })
+    }
+
+    /// Spends the credential for an identity.
+    pub async fn authenticate(
+        mut self,
+        authn: &Authn,
+        metrics: &Metrics,
+        record: &mut Record,
+    ) -> Result<Authenticated<B>, Error> {
+        let taken = std::mem::replace(&mut self.credential, Ok(None));
+        record.auth_method = match &taken {
+            Ok(Some(Credential::Token(_))) => "kubernetes",
+            Ok(Some(Credential::SessionSecret(_))) => "session",
+            Ok(None) => "none",
+            Err(_) => "malformed",
+        };
+        let judged = match &taken {
+            Ok(credential) => authn.authenticate(credential.as_ref(), self.peer).await.map_err(Error::from),
+            Err(bad) => Err(Error::from(*bad)),
+        };
+        metrics.authenticated(record.auth_method, result_label(&judged));
+        let identity = judged?;
+        record.identity = Some(Arc::clone(&identity));
+        Ok(Authenticated::new(self, identity))
+    }
+}
+
+fn result_label<T>(judged: &Result<T, Error>) -> &'static str {
+    match judged {
+        Ok(_) => "success",
+        Err(Error::Authn(error)) => error.label(),
+        Err(_) => "malformed",
+    }
+}
+
+fn check_method(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
+    if *method == Method::OPTIONS && headers.get("max-forwards").is_some_and(|n| n.as_bytes() == b"0") {
+        return Err(request::Error::Malformed("Max-Forwards: 0 asks the proxy itself, which has nothing to say"));
+    }
+    match method::judge(method.as_str()) {
+        method::Verdict::Fine => Ok(()),
+        method::Verdict::Echoes => Err(request::Error::Method("would echo the request with the secret in it")),
+        method::Verdict::WrongCase => {
+            Err(request::Error::Malformed("the method differs from a registered one only in case; methods are case-sensitive"))
+        }
+    }
+}
+
+/// Fields of which a second one would leave open which of them counts.
+fn check_singletons(headers: &HeaderMap) -> Result<(), request::Error> {
+    const SINGLETONS: [HeaderName; 4] = [
+        http::header::AUTHORIZATION,
+        http::header::PROXY_AUTHORIZATION,
+        credential::TOKEN_FIELD,
+        credential::SESSION_SECRET_FIELD,
+    ];
+    if SINGLETONS.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+        return Err(request::Error::Malformed("a credential field appears twice"));
+    }
+    Ok(())
+}
+
+/// RFC 9112 section 3.2: exactly one `Host`, and it is one. (HTTP/1.0 may go without, but no client of ours does.)
+fn check_host(headers: &HeaderMap) -> Result<(), request::Error> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(request::Error::InvalidHost("exactly one Host header is needed"));
+    };
+    let text = host.to_str().map_err(|_| request::Error::InvalidHost("the Host header is not ASCII"))?;
+    Host::parse(text).map(drop).map_err(|why| request::Error::InvalidHost(why.0))
+}
+
+/// The canonical path, whether it has an encoded slash, and the query as it came. The gate has let only
+/// origin-form through.
+fn check_target(uri: &Uri) -> Result<(String, bool, Option<String>), request::Error> {
+    let canonical = path::canonical(uri.path())?;
+    let query = uri.query().map(str::to_owned);
+    if let Some(query) = &query {
+        query::check(query)?;
+    }
+    Ok((canonical.path.into_owned(), canonical.encoded_slash, query))
+}
+
+/// A credential in the target would go upstream with it.
+fn check_not_in_target(credential: &Credential, path: &str, query: Option<&str>) -> Result<(), request::Error> {
+    let target = [path.as_bytes(), b"?", query.unwrap_or_default().as_bytes()].concat();
+    let decoded = percent_encoding::percent_decode(&target).collect::<Vec<u8>>();
+    if credential.occurs_in(&target) || credential.occurs_in(&decoded) {
+        return Err(request::Error::Malformed("the credential stands in the URL, where it would reach the upstream"));
+    }
+    Ok(())
+}
+
+/// What a caller claims, made safe for records: printable, at most 128 characters.
+fn printable(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(128).collect()
+}
+
+fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,145 @@
+//! Sends a prepared call to its upstream over a connection to a checked address, and streams the answer.
+
+pub mod answer;
+pub mod dial;
+pub mod guard;
+pub mod upload;
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::{Authority, Scheme as UriScheme};
+use http::{Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Error, Fault};
+use crate::metrics::Metrics;
+use crate::request::fields;
+use crate::route::{Route, Scheme};
+use crate::stages::Prepared;
+
+use dial::{DialError, Dialer};
+use upload::{Progress, Upload};
+
+pub use guard::Own;
+
+/// Idle connections to an upstream are closed after so long; most servers keep them for a minute or longer.
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// One pool of connections per route, so that no two routes ever share one.
+#[derive(Debug)]
+pub struct Upstreams(Vec<Upstream>);
+
+#[derive(Debug)]
+struct Upstream {
+    client: legacy::Client<Dialer, Upload>,
+    scheme: UriScheme,
+    authority: Authority,
+}
+
+impl Upstreams {
+    /// One upstream for each route, in their order. `tls` gives a route's TLS settings.
+    pub fn new<'a, E>(
+        routes: impl Iterator<Item = &'a Arc<Route>>,
+        own: &Own,
+        mut tls: impl FnMut(&Route) -> Result<Arc<rustls::ClientConfig>, E>,
+    ) -> Result<Upstreams, E> {
+        routes.map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), tls(route)?)))).collect::<Result<_, E>>().map(Upstreams)
+    }
+
+    /// Sends the call and returns the answer's head with its body still to come. Whatever the upstream does
+    /// wrong becomes a [`Fault`], never part of an answer.
+    pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<Incoming>, Error> {
+        let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        let outgoing = call.into_outgoing()?;
+        let timeouts = outgoing.route.timeouts;
+        let (body, progress) = Upload::new(outgoing.body, timeouts.idle);
+        let mut request = Request::new(body);
+        *request.method_mut() = outgoing.method;
+        *request.uri_mut() = upstream.uri(outgoing.target)?;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = outgoing.headers;
+        let connection = capture_connection(&mut request);
+        let answer = upstream.client.request(request);
+        let sent = Instant::now();
+        let mut answer = await_head(answer, connection, &progress, timeouts.first_byte).await?;
+        metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
+        answer::check(&answer)?;
+        fields::strip_response(answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+impl Upstream {
+    fn new(route: &Route, dialer: Dialer) -> Upstream {
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_timer(TokioTimer::new())
+            .set_host(false)
+            .build(dialer);
+        let scheme = match route.scheme {
+            Scheme::Https => UriScheme::HTTPS,
+            Scheme::Http => UriScheme::HTTP,
+        };
+        // A canonical host is an authority; the fallback would only name the pool's key.
+        let authority = Authority::try_from(route.name()).unwrap_or(Authority::from_static("upstream"));
+        Upstream { client, scheme, authority }
+    }
+
+    fn uri(&self, target: http::uri::PathAndQuery) -> Result<Uri, Error> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).map_err(|_| Error::Internal("a canonical target is no URI"))
+    }
+}
+
+/// Waits for the answer's head. The limit runs from the moment when both a connection is there (dialling has a
+/// limit of its own) and the caller's body has stopped moving.
+async fn await_head(
+    answer: impl Future<Output = Result<Response<Incoming>, legacy::Error>>,
+    mut connection: CaptureConnection,
+    progress: &Progress,
+    first_byte: Duration,
+) -> Result<Response<Incoming>, Error> {
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        early = &mut answer => return early.map_err(|error| fault(&error).into()),
+        _ = connection.wait_for_connection_metadata() => {}
+    }
+    let mut since = Instant::now();
+    loop {
+        match timeout_at(since + first_byte, &mut answer).await {
+            Ok(answer) => return answer.map_err(|error| fault(&error).into()),
+            Err(_) => match progress.last().filter(|last| *last > since) {
+                Some(last) => since = last,
+                None => return Err(Fault::FirstByteTimeout.into()),
+            },
+        }
+    }
+}
+
+/// Finds out whose fault a failed exchange is.
+fn fault(error: &legacy::Error) -> Fault {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut last = error.to_string();
+    while let Some(at) = cause {
+        if let Some(dial) = at.downcast_ref::<DialError>() {
+            return dial.fault();
+        }
+        if let Some(body) = at.downcast_ref::<upload::Broken>() {
+            return Fault::CallerBody(body.to_string());
+        }
+        last = at.to_string();
+        cause = at.source();
+    }
+    if error.is_connect() { Fault::Unreachable(last) } else { Fault::BadAnswer(last) }
+}

@@ -1,0 +1,238 @@
+//! Opens a connection to an upstream: resolve once, check every address, dial only what was checked.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::guard::{Consent, Own};
+use crate::error::Fault;
+use crate::route::{Route, Scheme};
+
+/// A name may have so many addresses; more are ignored.
+const MAX_ADDRESSES: usize = 16;
+/// The next address is tried when one has not answered for so long (RFC 8305 section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DialError {
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("the name does not resolve: {0}")]
+    Resolve(Arc<io::Error>),
+    #[error("no connection: {0}")]
+    Tcp(Arc<io::Error>),
+    #[error("no TLS session: {0}")]
+    Tls(Arc<io::Error>),
+    #[error("the host name cannot be verified by TLS")]
+    NoServerName,
+    #[error("timed out")]
+    Timeout,
+}
+
+impl DialError {
+    pub fn fault(&self) -> Fault {
+        match self {
+            DialError::NotAllowed(why) => Fault::AddressNotAllowed(why.clone()),
+            DialError::Timeout => Fault::ConnectTimeout,
+            DialError::Resolve(_) | DialError::Tcp(_) | DialError::Tls(_) | DialError::NoServerName => Fault::Unreachable(self.to_string()),
+        }
+    }
+}
+
+/// Opens connections for one route.
+#[derive(Debug, Clone)]
+pub struct Dialer(Arc<Plan>);
+
+#[derive(Debug)]
+struct Plan {
+    /// As the resolver takes it: absolute, so that no search domain is tried.
+    name: String,
+    port: u16,
+    fixed: Option<SocketAddr>,
+    consent: Consent,
+    security: Security,
+    connect: Duration,
+}
+
+#[derive(Debug)]
+enum Security {
+    Cleartext,
+    /// The name that the certificate has to be for; without one that TLS can express, no session is good.
+    Tls(Arc<rustls::ClientConfig>, Option<ServerName<'static>>),
+}
+
+impl Dialer {
+    pub fn new(route: &Route, own: Own, tls: Arc<rustls::ClientConfig>) -> Dialer {
+        let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
+        let security = match route.scheme {
+            Scheme::Http => Security::Cleartext,
+            Scheme::Https => Security::Tls(tls, server_name(route)),
+        };
+        Dialer(Arc::new(Plan {
+            name: format!("{}.", route.host.name()),
+            port: route.port,
+            fixed,
+            consent: Consent::of(route, own),
+            security,
+            connect: route.timeouts.connect,
+        }))
+    }
+}
+
+impl Plan {
+    async fn open(&self) -> Result<Stream, DialError> {
+        let addresses = self.addresses().await?;
+        let tcp = race(addresses).await.map_err(|error| DialError::Tcp(Arc::new(error)))?;
+        // Small messages go out at once; a failure here costs latency only.
+        let _ = tcp.set_nodelay(true);
+        match &self.security {
+            Security::Cleartext => Ok(Stream::Plain(tcp)),
+            Security::Tls(_, None) => Err(DialError::NoServerName),
+            Security::Tls(config, Some(name)) => {
+                let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
+                let tls = connecting.await.map_err(|error| DialError::Tls(Arc::new(error)))?;
+                Ok(Stream::Tls(Box::new(tls)))
+            }
+        }
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
+        let found = match self.fixed {
+            Some(address) => vec![address],
+            None => tokio::net::lookup_host((self.name.as_str(), self.port))
+                .await
+                .map_err(|error| DialError::Resolve(Arc::new(error)))?
+                .take(MAX_ADDRESSES)
+                .collect(),
+        };
+        // One forbidden address condemns the name: whoever mixes them in is up to something.
+        for address in &found {
+            self.consent.check(*address).map_err(DialError::NotAllowed)?;
+        }
+        Ok(found)
+    }
+}
+
+fn server_name(route: &Route) -> Option<ServerName<'static>> {
+    match route.host.ip() {
+        Some(ip) => Some(ServerName::IpAddress(ip.into())),
+        None => ServerName::try_from(route.host.name().to_owned()).ok(),
+    }
+}
+
+/// Connects to the first address that answers, starting the next one when the last takes long or fails.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut attempts = JoinSet::new();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut waiting = addresses.into_iter();
+    loop {
+        match waiting.next() {
+            Some(address) => drop(attempts.spawn(TcpStream::connect(address))),
+            None if attempts.is_empty() => return Err(failure),
+            None => {}
+        }
+        let more = waiting.len() > 0;
+        let finished = if more { tokio::time::timeout(STAGGER, attempts.join_next()).await } else { Ok(attempts.join_next().await) };
+        match finished {
+            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Ok(Some(Ok(Err(error)))) => failure = error,
+            Ok(Some(Err(_)) | None) | Err(_) => {}
+        }
+    }
+}
+
+impl tower_service::Service<Uri> for Dialer {
+    type Response = TokioIo<Stream>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let plan = Arc::clone(&self.0);
+        Box::pin(async move {
+            let opened = tokio::time::timeout(plan.connect, plan.open()).await;
+            opened.unwrap_or(Err(DialError::Timeout)).map(TokioIo::new)
+        })
+    }
+}
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
