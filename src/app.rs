@@ -15,7 +15,7 @@ use crate::authn::session::{Session, SessionSecret, TooShort};
 use crate::authn::token_review::{Review, TokenReviewer};
 use crate::authn::{Authenticator, Authn, KubernetesSettings};
 use crate::client::{self, tls_config};
-use crate::config::Config;
+use crate::config::{AuditOutput, Config};
 use crate::gate;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
@@ -31,7 +31,12 @@ use crate::upstream::{Own, Upstreams};
 /// How long the end waits for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
-/// Why the program does not start. All that is wrong with one part is told at once.
+/// Why the program does not start: everything that is wrong, at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Errors(pub Vec<Error>);
+
+/// One thing that is wrong at the start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("policy:\n{0}")]
@@ -46,8 +51,8 @@ pub enum Error {
     SessionSecret(#[from] TooShort),
     #[error("kubernetes: {0}")]
     Kubernetes(#[from] cluster::Error),
-    #[error("audit.output {output}: {cause}; name a file that can be written, or stdout")]
-    Audit { output: String, cause: io::Error },
+    #[error("audit.output {output:?}: {cause}; name a file that can be written, or stdout")]
+    Audit { output: AuditOutput, cause: io::Error },
     #[error("cannot listen on {address}: {cause}{}", listen_hint(.cause))]
     Listen { address: SocketAddr, cause: io::Error },
 }
@@ -89,27 +94,29 @@ pub struct Running {
 impl App {
     /// Builds everything from a configuration. Nothing outside this machine is asked: an API server, a store or
     /// an upstream that is down does not stop the start.
-    pub async fn build(config: Config) -> Result<App, Error> {
+    pub async fn build(config: Config) -> Result<App, Errors> {
         let metrics = Arc::new(Metrics::default());
-        let routes = Routes::compile(config.routes.clone()).map_err(Error::Routes)?;
-        let policy = policy_engine(&config.policy)?;
-        let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone())
-            .map_err(Error::Secrets)?;
-        let session = config.session_secret.as_ref().map(SessionSecret::new).transpose()?;
-        let (kubernetes, cluster) = match &config.kubernetes {
-            Some(settings) => kubernetes(settings, &metrics).await.map(|(a, name)| (Some(a), Some(name)))?,
-            None => (None, None),
-        };
+        let mut wrong = Vec::new();
+        let mut keep = |error| wrong.push(error);
+        let routes = Routes::compile(config.routes.clone()).map_err(Error::Routes).map_err(&mut keep).ok();
+        let policy = policy_engine(&config.policy).map_err(&mut keep).ok();
+        let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone());
+        let secrets = secrets.map_err(Error::Secrets).map_err(&mut keep).ok();
+        let session = session(&config).map_err(&mut keep).ok();
+        let kubernetes = kubernetes(config.kubernetes.as_ref(), &metrics).await.map_err(&mut keep).ok();
         let own = Own::default();
-        let upstreams = Upstreams::new(routes.iter(), &own, |route| {
-            let tls = tls_config(route.ca_file.as_deref());
-            tls.map_err(|cause| Error::Tls { route: route.name().to_owned(), cause })
-        })?;
-        let (trail, writer) = Trail::open(&config.audit)
-            .map_err(|cause| Error::Audit { output: format!("{:?}", config.audit.output), cause })?;
+        let upstreams = routes.as_ref().and_then(|routes| upstreams(routes, &own).map_err(&mut keep).ok());
+        let audit = Trail::open(&config.audit).map_err(|cause| Error::Audit { output: config.audit.output.clone(), cause });
+        let audit = audit.map_err(&mut keep).ok();
+        let (Some(routes), Some(policy), Some(secrets), Some(session), Some(kubernetes), Some(upstreams), Some((trail, writer))) =
+            (routes, policy, secrets, session, kubernetes, upstreams, audit)
+        else {
+            return Err(Errors(wrong));
+        };
+        let (authenticator, cluster) = kubernetes.unzip();
         let pipeline = Arc::new(Pipeline {
-            kubernetes: kubernetes.is_some(),
-            authn: Authn::new(session.map(|secret| Session::new(secret, config.user.clone())), kubernetes),
+            kubernetes: authenticator.is_some(),
+            authn: Authn::new(session, authenticator),
             rules: Rules { routes, policy },
             secrets: Box::new(secrets),
             upstreams,
@@ -125,7 +132,7 @@ impl App {
     }
 
     /// Binds the listeners and begins to accept. Either all of them are bound or none.
-    pub async fn start(self) -> Result<Running, Error> {
+    pub async fn start(self) -> Result<Running, Errors> {
         let mut listeners = Vec::new();
         for address in &self.config.listen {
             listeners.push(bind(*address).await?);
@@ -189,8 +196,20 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })
+async fn bind(address: SocketAddr) -> Result<TcpListener, Errors> {
+    TcpListener::bind(address).await.map_err(|cause| Errors(vec![Error::Listen { address, cause }]))
+}
+
+fn session(config: &Config) -> Result<Option<Session>, Error> {
+    let secret = config.session_secret.as_ref().map(SessionSecret::new).transpose()?;
+    Ok(secret.map(|secret| Session::new(secret, config.user.clone())))
+}
+
+fn upstreams(routes: &Routes, own: &Own) -> Result<Upstreams, Error> {
+    Upstreams::new(routes.iter(), own, |route| {
+        let tls = tls_config(route.ca_file.as_deref());
+        tls.map_err(|cause| Error::Tls { route: route.name().to_owned(), cause })
+    })
 }
 
 fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, Error> {
@@ -204,11 +223,15 @@ fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, E
 }
 
 /// The authenticator for tokens, and the cluster's name for the log.
-async fn kubernetes(settings: &KubernetesSettings, metrics: &Arc<Metrics>) -> Result<(Box<dyn Authenticator>, String), Error> {
+async fn kubernetes(
+    settings: Option<&KubernetesSettings>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<(Box<dyn Authenticator>, String)>, Error> {
+    let Some(settings) = settings else { return Ok(None) };
     let cluster = Cluster::find(settings, &cluster::Environment::of_this_process()).await?;
     let description = cluster.to_string();
     let metrics = Arc::clone(metrics);
     let on_review = Box::new(move |review: Review| metrics.reviewed(review.took, review.failure));
     let reviewer = TokenReviewer::new(cluster, settings, on_review).await?;
-    Ok((Box::new(Cached::new(reviewer, settings)), description))
+    Ok(Some((Box::new(Cached::new(reviewer, settings)), description)))
 }

@@ -1,0 +1,356 @@
+//! A played API server for tests: real TLS and HTTP on loopback, and every lie and fault we can think of.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::KubernetesSettings;
+
+/// A ServiceAccount token by its looks; nobody signed it.
+pub fn mint(claims: &Value) -> String {
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    format!("{}.{}.{}", part(r#"{"alg":"RS256","kid":"k"}"#), part(&claims.to_string()), part("not a signature"))
+}
+
+/// A token for `system:serviceaccount:NAMESPACE:NAME` and the audience `veilwarden`; the same inputs make the same token.
+pub fn mint_for(namespace: &str, name: &str) -> String {
+    let sub = format!("system:serviceaccount:{namespace}:{name}");
+    mint(&json!({"iss": "https://kubernetes.default.svc", "sub": sub, "aud": ["veilwarden"], "exp": in_an_hour()}))
+}
+
+/// Constant for the life of the process.
+pub fn in_an_hour() -> u64 {
+    static NOW: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    NOW.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()) + 3600
+}
+
+/// What the server does with a request.
+#[derive(Clone)]
+pub enum Play {
+    /// 201 and this `status` (none if `null`).
+    Status(Value),
+    /// A real API server's yes: the `sub` of the token is the user, for the audience asked about.
+    Honest,
+    /// This HTTP status, header and body.
+    Http(u16, &'static str, String, Bytes),
+    Hang,
+    /// A good answer, a byte each 20 ms.
+    Trickle,
+    /// Half of a good answer, then the connection is closed.
+    CutOff,
+    /// This many bytes.
+    Flood(usize),
+    /// Each time the next.
+    Then(Vec<Play>),
+}
+
+pub fn refused(error: &str) -> Play {
+    Play::Status(json!({"user": {}, "error": error}))
+}
+
+/// Which certificate the server shows; only `Good` verifies.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Certificate {
+    Good,
+    OtherCa,
+    WrongName,
+    Expired,
+}
+
+/// One request as the server saw it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub uri: String,
+    pub authorization: Option<String>,
+    pub accept_encoding: Option<String>,
+    pub review: Value,
+}
+
+pub struct PlayedApiServer {
+    pub address: SocketAddr,
+    /// What a client should trust, in PEM.
+    pub ca: String,
+    shared: Arc<Shared>,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    play: Mutex<Play>,
+    seen: Mutex<Vec<Seen>>,
+    /// Bytes of bodies that were handed to the connection.
+    sent: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+impl PlayedApiServer {
+    pub async fn start(play: Play) -> Self {
+        Self::with_certificate(play, Certificate::Good).await
+    }
+
+    pub async fn with_certificate(play: Play, certificate: Certificate) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (acceptor, ca) = tls(certificate);
+        let shared = Arc::new(Shared {
+            play: Mutex::new(play),
+            seen: Mutex::default(),
+            sent: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        });
+        let listening = tokio::spawn(listen(listener, acceptor, shared.clone()));
+        Self { address, ca, shared, listening }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// From now on.
+    pub fn play(&self, play: Play) {
+        *self.shared.play.lock().unwrap() = play;
+    }
+
+    pub fn calls(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
+    pub fn last(&self) -> Seen {
+        self.shared.seen.lock().unwrap().last().cloned().expect("no call was made")
+    }
+
+    pub fn bytes_sent(&self) -> usize {
+        self.shared.sent.load(Ordering::Relaxed)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Closes the listener and every connection.
+    pub async fn stop(&mut self) {
+        self.listening.abort();
+        let _ = (&mut self.listening).await;
+    }
+}
+
+impl Drop for PlayedApiServer {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+/// In-cluster files beside a played API server, and settings that point there.
+pub struct Pod {
+    pub dir: tempfile::TempDir,
+    pub settings: KubernetesSettings,
+}
+
+impl Pod {
+    pub fn beside(server: &PlayedApiServer) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (token_path, ca_path) = (dir.path().join("token"), dir.path().join("ca.crt"));
+        std::fs::write(&token_path, mint(&json!({"sub": "system:serviceaccount:veilwarden:veilwarden"}))).unwrap();
+        std::fs::write(&ca_path, &server.ca).unwrap();
+        let settings = KubernetesSettings { api_server: Some(server.url()), ..settings(token_path, ca_path) };
+        Self { dir, settings }
+    }
+}
+
+/// The defaults, but with a shorter deadline and a cap that is not in the way.
+pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
+    KubernetesSettings {
+        api_server: None,
+        kubeconfig: None,
+        context: None,
+        token_path,
+        ca_path,
+        audience: "veilwarden".into(),
+        require_audience: true,
+        cache_ttl: Duration::from_secs(30),
+        negative_cache_ttl: Duration::from_secs(5),
+        cache_entries: 1000,
+        timeout: Duration::from_millis(500),
+        max_reviews_per_second: std::num::NonZeroU32::new(10_000).unwrap(),
+    }
+}
+
+pub const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
+
+fn tls(certificate: Certificate) -> (TlsAcceptor, String) {
+    let authority = || {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        (Issuer::new(params, key), pem)
+    };
+    let ((issuer, trusted), (other, _)) = (authority(), authority());
+    let issuer = if certificate == Certificate::OtherCa { other } else { issuer };
+    let name = if certificate == Certificate::WrongName { "127.0.0.2" } else { "127.0.0.1" };
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if certificate == Certificate::Expired {
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2020, 2, 1));
+    }
+    let key = KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), trusted)
+}
+
+async fn listen(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+    // Dropped with this task, and every connection with it.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((tcp, _)) = listener.accept().await {
+        let (acceptor, shared) = (acceptor.clone(), shared.clone());
+        connections.spawn(async move {
+            let Ok(tls) = acceptor.accept(tcp).await else { return };
+            shared.connections.fetch_add(1, Ordering::Relaxed);
+            let service = service_fn(|request| answer(request, shared.clone()));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Played>, Infallible> {
+    let header = |name: &str| request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+    let (uri, authorization, accept_encoding) =
+        (request.uri().to_string(), header("authorization"), header("accept-encoding"));
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let review: Value = serde_json::from_slice(&body).unwrap_or_default();
+    shared.seen.lock().unwrap().push(Seen { uri, authorization, accept_encoding, review: review.clone() });
+
+    let play = {
+        let mut play = shared.play.lock().unwrap();
+        match &mut *play {
+            Play::Then(plays) if plays.len() > 1 => plays.remove(0),
+            Play::Then(plays) => plays[0].clone(),
+            play => play.clone(),
+        }
+    };
+    let whole = |status: Value| {
+        let mut answer = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}});
+        answer["spec"] = review["spec"].clone();
+        if !status.is_null() {
+            answer["status"] = status;
+        }
+        Bytes::from(answer.to_string())
+    };
+    let (status, body) = match play {
+        Play::Status(status) => (201, Script::Whole(whole(status))),
+        Play::Honest => (201, Script::Whole(whole(honest(&review)))),
+        Play::Trickle => (201, Script::Trickle(whole(honest(&review)))),
+        Play::CutOff => (201, Script::CutOff(whole(honest(&review)))),
+        Play::Flood(bytes) => (201, Script::Flood(bytes)),
+        Play::Hang => std::future::pending().await,
+        Play::Http(status, name, value, body) => {
+            let body = Played { script: Script::Whole(body), shared, pause: None };
+            let mut response = Response::new(body);
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert(name, value.parse().unwrap());
+            return Ok(response);
+        }
+        Play::Then(_) => unreachable!("no play within a play"),
+    };
+    let mut response = Response::new(Played { script: body, shared, pause: None });
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Ok(response)
+}
+
+/// What a real API server would say if every signature were good.
+pub fn honest(review: &Value) -> Value {
+    let token = review["spec"]["token"].as_str().unwrap_or_default();
+    let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+    let claims: Value = serde_json::from_slice(&payload).unwrap_or_default();
+    let audiences = match &review["spec"]["audiences"] {
+        Value::Null => json!(["https://kubernetes.default.svc"]),
+        asked => asked.clone(),
+    };
+    json!({
+        "authenticated": true,
+        "audiences": audiences,
+        "user": {
+            "username": claims["sub"],
+            "uid": "sa-uid",
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "extra": {
+                "authentication.kubernetes.io/pod-name": ["test-pod"],
+                "authentication.kubernetes.io/pod-uid": ["pod-uid"],
+                "authentication.kubernetes.io/node-name": ["node-1"],
+                "authentication.kubernetes.io/credential-id": ["JTI=x"],
+            },
+        },
+    })
+}
+
+struct Played {
+    script: Script,
+    shared: Arc<Shared>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+enum Script {
+    Whole(Bytes),
+    Trickle(Bytes),
+    CutOff(Bytes),
+    Flood(usize),
+    Fail,
+    End,
+}
+
+impl http_body::Body for Played {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        const CHUNK: usize = 64 * 1024;
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        let (chunk, next) = match std::mem::replace(&mut self.script, Script::End) {
+            Script::Whole(all) => (all, Script::End),
+            Script::CutOff(mut all) => (all.split_to(all.len() / 2), Script::Fail),
+            Script::Fail => return Poll::Ready(Some(Err(std::io::Error::other("cut off")))),
+            Script::Trickle(mut rest) if !rest.is_empty() => {
+                self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(20))));
+                (rest.split_to(1), Script::Trickle(rest))
+            }
+            Script::Flood(left) if left > 0 => {
+                let size = left.min(CHUNK);
+                (Bytes::from(vec![b' '; size]), Script::Flood(left - size))
+            }
+            Script::Trickle(_) | Script::Flood(_) | Script::End => return Poll::Ready(None),
+        };
+        self.script = next;
+        self.shared.sent.fetch_add(chunk.len(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+}

@@ -97,3 +97,138 @@ fn size(workload: &Workload) -> usize {
 fn detail(error: &str) -> Arc<str> {
     error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL_CHARS).collect::<String>().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authn::{Blame, played};
+    use serde_json::{Value, json};
+
+    fn claims(audiences: &[&str]) -> Claims {
+        Claims { audiences: audiences.iter().map(|a| (*a).to_owned()).collect(), ..Claims::default() }
+    }
+
+    fn answered(status: Value, question: Question<'_>, claims: &Claims) -> Result<Workload, Error> {
+        identify(serde_json::from_value(status).unwrap(), question, claims)
+    }
+
+    fn yes(username: &str) -> Value {
+        json!({"authenticated": true, "audiences": ["veilwarden"], "user": {"username": username}})
+    }
+
+    fn ours(status: Value) -> Result<Workload, Error> {
+        answered(status, Question::Ours("veilwarden"), &claims(&["veilwarden"]))
+    }
+
+    #[test]
+    fn every_attribute_of_the_answer_is_kept() {
+        let token = played::mint_for("default", "test-sa");
+        let review = json!({"spec": {"token": token, "audiences": ["veilwarden"]}});
+        let known = Claims { expires_at: Some(1_900_000_000), ..claims(&["veilwarden"]) };
+        let workload = answered(played::honest(&review), Question::Ours("veilwarden"), &known).unwrap();
+        let expected = Workload {
+            namespace: "default".into(),
+            service_account: "test-sa".into(),
+            username: "system:serviceaccount:default:test-sa".into(),
+            service_account_uid: Some("sa-uid".into()),
+            pod_name: Some("test-pod".into()),
+            pod_uid: Some("pod-uid".into()),
+            node_name: Some("node-1".into()),
+            groups: vec!["system:serviceaccounts".into(), "system:authenticated".into()],
+            audiences: vec!["veilwarden".into()],
+            expires_at: Some(1_900_000_000),
+        };
+        assert_eq!(workload, expected);
+    }
+
+    #[test]
+    fn what_the_answer_leaves_out_is_absent() {
+        let mut status = yes("system:serviceaccount:a:b");
+        status["user"]["uid"] = json!("");
+        status["user"]["extra"] = json!({
+            "authentication.kubernetes.io/pod-name": [],
+            "authentication.kubernetes.io/node-name": [""],
+        });
+        let workload = ours(status).unwrap();
+        assert_eq!((workload.pod_name, workload.pod_uid, workload.node_name), (None, None, None));
+        assert_eq!((workload.service_account_uid, workload.expires_at), (None, None));
+    }
+
+    #[test]
+    fn h01_an_answer_without_our_audience_is_refused() {
+        for audiences in
+            [json!(null), json!([]), json!(["https://kubernetes.default.svc"]), json!(["Veilwarden"]), json!(["veilwarden "])]
+        {
+            let mut status = yes("system:serviceaccount:a:b");
+            status["audiences"] = audiences;
+            assert!(matches!(ours(status.clone()), Err(Error::Refused(_))), "{status}");
+        }
+    }
+
+    #[test]
+    fn h02_a_refusal_with_a_filled_user_is_a_refusal() {
+        for authenticated in [json!(false), json!(null)] {
+            let mut status = yes("system:serviceaccount:a:b");
+            status["authenticated"] = authenticated;
+            assert!(matches!(ours(status.clone()), Err(Error::Refused(_))), "{status}");
+        }
+        assert!(matches!(ours(json!({})), Err(Error::Refused(_))));
+    }
+
+    #[test]
+    fn h04_an_authenticated_user_who_is_no_service_account_is_refused_without_being_named() {
+        let long = format!("system:serviceaccount:ns:{}", "a".repeat(300));
+        for username in [
+            "",
+            "system:node:n1",
+            "kubernetes-admin",
+            "system:serviceaccount:ns",
+            "system:serviceaccount::sa",
+            "system:serviceaccount:ns:sa:x",
+            "System:serviceaccount:ns:sa",
+            "system:serviceaccount:n/s:sa",
+            &long,
+        ] {
+            let error = ours(yes(username)).unwrap_err();
+            assert_eq!(error.blame(), Blame::Rejected, "{username}");
+            assert!(username.is_empty() || !error.to_string().contains(username), "{error}");
+        }
+        assert!(ours(json!({"authenticated": true, "audiences": ["veilwarden"]})).is_err(), "no user at all");
+    }
+
+    #[test]
+    fn an_unnamed_audience_has_to_be_answered_with_one_of_the_tokens_own() {
+        let api = "https://kubernetes.default.svc";
+        let cases = [
+            (json!([api]), claims(&[api, "x"]), true),
+            (json!([api]), claims(&[]), true),
+            (json!(["veilwarden"]), claims(&[api]), false),
+            (json!([api]), claims(&["other"]), false),
+            (json!([]), claims(&[api]), false),
+            (json!([]), claims(&[]), false),
+            (json!(null), claims(&[]), false),
+        ];
+        for (audiences, claims, good) in cases {
+            let mut status = yes("system:serviceaccount:a:b");
+            status["audiences"] = audiences;
+            let outcome = answered(status.clone(), Question::ApiServers, &claims);
+            assert_eq!(outcome.is_ok(), good, "{status} {claims:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_bounded_in_memory() {
+        let mut status = yes("system:serviceaccount:a:b");
+        status["user"]["groups"] = json!(vec!["g"; 300]);
+        assert!(ours(status.clone()).is_ok());
+        status["user"]["groups"] = json!(vec!["g"; 3000]);
+        assert!(matches!(ours(status), Err(Error::Unavailable(Unavailable::Unreadable(_)))));
+    }
+
+    #[test]
+    fn the_servers_reason_is_kept_short_and_in_one_line() {
+        let status = json!({"authenticated": false, "error": format!("token expired\n{}", "x".repeat(1000))});
+        let text = ours(status).unwrap_err().to_string();
+        assert!(text.contains("token expired x") && text.len() < 300, "{text}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The subcommands.
+
+pub mod args;
+pub mod check;
+pub mod demo;
+pub mod echo;
+pub mod log;
+pub mod serve;

@@ -1,0 +1,152 @@
+//! What the demo needs: an upstream, a proxy before it, and a caller's credential.
+
+use std::fs::{self, DirBuilder};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::token;
+use crate::app::{App, Running};
+use crate::cli::{echo, log};
+use crate::config::{Config, Overrides};
+
+const CONFIG: &str = include_str!("config.yaml");
+const POLICY: &str = include_str!("policy.rego");
+
+/// How callers prove who they are.
+pub struct Way {
+    /// The name of the field that carries the credential, and what stands before it.
+    pub field: (&'static str, &'static str),
+    pub credential: String,
+    /// A credential of the same form that is not good.
+    pub forged: String,
+    kubernetes: String,
+}
+
+impl Way {
+    /// A session secret, made for this run.
+    pub fn session() -> Result<Way> {
+        Ok(Way {
+            field: ("X-Session-Secret", ""),
+            credential: random_hex()?,
+            forged: "not-the-session-secret".to_owned(),
+            kubernetes: "{enabled: false}".to_owned(),
+        })
+    }
+
+    /// A token that the cluster issues for the ServiceAccount `default` of the namespace `default`.
+    pub async fn kubernetes(kubeconfig: PathBuf) -> Result<Way> {
+        let credential = token::request(&kubeconfig).await?;
+        let forged = token::forge(&credential);
+        let path = serde_json::to_string(&kubeconfig.to_string_lossy()).context("the kubeconfig's path")?;
+        Ok(Way {
+            field: ("Authorization", "Bearer "),
+            credential,
+            forged,
+            kubernetes: format!("{{enabled: true, kubeconfig: {path}}}"),
+        })
+    }
+
+    fn is_kubernetes(&self) -> bool {
+        self.field.0 == "Authorization"
+    }
+}
+
+/// The stage, set.
+pub struct Scene {
+    pub way: Way,
+    pub proxy: SocketAddr,
+    /// What the upstream wants to see and the caller never does.
+    pub key: String,
+    directory: PathBuf,
+    running: Running,
+    echo: JoinHandle<std::io::Result<()>>,
+}
+
+impl Scene {
+    /// Starts the upstream and, from the embedded configuration and policy, the same proxy that `serve` starts.
+    pub async fn set(way: Way) -> Result<Scene> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the upstream")?;
+        let upstream = listener.local_addr()?;
+        let echo = tokio::spawn(echo::serve(listener));
+        let directory = private_directory()?;
+        let key = format!("demo-{}", random_hex()?);
+        let started = start(&way, &key, upstream, &directory).await;
+        let running = started.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?;
+        let proxy = running.listen.first().copied().ok_or_else(|| anyhow!("the proxy does not listen"))?;
+        Ok(Scene { way, proxy, key, directory, running, echo })
+    }
+
+    /// Where the proxy writes its audit records.
+    pub fn audit_file(&self) -> PathBuf {
+        self.directory.join("audit.jsonl")
+    }
+
+    /// Who the caller is, in words.
+    pub fn caller(&self) -> &'static str {
+        if self.way.is_kubernetes() { "ServiceAccount default of namespace default, by its token" } else { "alice, by session secret" }
+    }
+
+    /// Ends everything and removes what was written.
+    pub async fn close(self) {
+        self.running.stop().await;
+        self.echo.abort();
+        // What is left lies in the system's directory for temporary files.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+
+    /// Lines to try.
+    pub fn print_invitation(&self) {
+        let (field, before) = self.way.field;
+        let (proxy, credential) = (self.proxy, &self.way.credential);
+        println!("\nThe proxy stays up. Try it from another terminal (Ctrl-C ends it):\n");
+        println!("  SECRET='{credential}'");
+        println!("  curl -i -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
+        println!("  curl -i -X DELETE -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
+        println!("  curl -i -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
+        println!("  tail {}", self.audit_file().display());
+        if let Some(admin) = self.running.admin_listen {
+            println!("  curl http://{admin}/metrics");
+        }
+        println!("\nNext: put your own routes and secrets into veilwarden.yaml and run `veilwarden check`.");
+    }
+}
+
+async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> Result<Running> {
+    let policies = directory.join("policies");
+    fs::create_dir(&policies).context("no directory for the policy")?;
+    fs::write(policies.join("demo.rego"), POLICY).context("the policy cannot be written")?;
+    let text = CONFIG
+        .replace("{KUBERNETES}", &way.kubernetes)
+        .replace("{KEY}", key)
+        .replace("{ECHO}", &upstream.to_string())
+        .replace("{DIRECTORY}", &directory.to_string_lossy());
+    // The demo is the same everywhere: nothing of the caller's environment takes part.
+    let session = (!way.is_kubernetes()).then(|| way.credential.clone());
+    let environment = |name: &str| session.clone().filter(|_| name == "VEILWARDEN_SESSION_SECRET");
+    let config = Config::parse(&text, Path::new("demo"), &Overrides::default(), &environment)
+        .map_err(|mistakes| anyhow!("the embedded configuration is broken:\n{mistakes}"))?;
+    log::init(config.log);
+    let app = App::build(config).await?;
+    if let Some(cluster) = app.cluster() {
+        println!("Tokens are judged by {cluster}.");
+    }
+    Ok(app.start().await?)
+}
+
+/// A directory that only we can read.
+fn private_directory() -> Result<PathBuf> {
+    let path = std::env::temp_dir().join(format!("veilwarden-demo-{}", random_hex()?));
+    DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    Ok(path)
+}
+
+fn random_hex() -> Result<String> {
+    let mut random = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow!("the system has no randomness"))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
