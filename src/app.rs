@@ -106,10 +106,18 @@ impl App {
         let kubernetes = kubernetes(config.kubernetes.as_ref(), &metrics).await.map_err(&mut keep).ok();
         let own = Own::default();
         let upstreams = routes.as_ref().and_then(|routes| upstreams(routes, &own).map_err(&mut keep).ok());
-        let audit = Trail::open(&config.audit).map_err(|cause| Error::Audit { output: config.audit.output.clone(), cause });
+        let audit =
+            Trail::open(&config.audit).map_err(|cause| Error::Audit { output: config.audit.output.clone(), cause });
         let audit = audit.map_err(&mut keep).ok();
-        let (Some(routes), Some(policy), Some(secrets), Some(session), Some(kubernetes), Some(upstreams), Some((trail, writer))) =
-            (routes, policy, secrets, session, kubernetes, upstreams, audit)
+        let (
+            Some(routes),
+            Some(policy),
+            Some(secrets),
+            Some(session),
+            Some(kubernetes),
+            Some(upstreams),
+            Some((trail, writer)),
+        ) = (routes, policy, secrets, session, kubernetes, upstreams, audit)
         else {
             return Err(Errors(wrong));
         };

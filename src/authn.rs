@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
+
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -14,6 +16,8 @@ pub mod cached;
 pub mod cluster;
 pub mod error;
 mod fair_share;
+#[cfg(test)]
+mod hostile;
 pub mod identity;
 mod own_token;
 #[cfg(test)]
@@ -25,6 +29,15 @@ pub mod token_review;
 
 pub use error::{Blame, Error, Unavailable};
 pub use identity::{Attribute, Identity, User, Workload};
+
+/// A credential's SHA-256: what is kept of it.
+type Sha256 = [u8; digest::SHA256_OUTPUT_LEN];
+
+fn sha256(credential: &str) -> Sha256 {
+    let mut out = Sha256::default();
+    out.copy_from_slice(digest::digest(&digest::SHA256, credential.as_bytes()).as_ref());
+    out
+}
 
 /// Turns a credential into an identity. `peer` is the socket address' IP, for the fair share of reviews.
 pub trait Authenticator: Send + Sync {

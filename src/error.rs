@@ -163,7 +163,9 @@ impl Error {
             Error::NoRoute => "ask the operator for a route to this host, or check its spelling and port",
             Error::Denied(reason) => return Some(reason.as_str().into()),
             Error::Policy(_) => "the operator finds the cause in veilwarden's log under this request id",
-            Error::Secret(_) => "try again later; the operator finds the cause in veilwarden's log under this request id",
+            Error::Secret(_) => {
+                "try again later; the operator finds the cause in veilwarden's log under this request id"
+            }
             Error::Upstream(Fault::CallerBody(_)) => "the request's body did not arrive whole",
             Error::Upstream(_) | Error::AuditFull => "try again later",
             Error::Internal(_) => "report this with the request id",
@@ -191,7 +193,9 @@ fn code_of_authn(error: &authn::Error) -> Code {
     use authn::Error as E;
     match error {
         E::Missing | E::WrongSessionSecret | E::SessionDisabled | E::KubernetesDisabled => Code::Unauthorized,
-        E::Malformed(_) | E::NotYetValid | E::WrongAudience { .. } | E::Refused(_) | E::OwnIdentity => Code::InvalidToken,
+        E::Malformed(_) | E::NotYetValid | E::WrongAudience { .. } | E::Refused(_) | E::OwnIdentity => {
+            Code::InvalidToken
+        }
         E::Expired => Code::TokenExpired,
         E::Unavailable(_) => Code::AuthUnavailable,
     }
@@ -227,7 +231,9 @@ mod tests {
     #[test]
     fn what_the_caller_sees_holds_no_cause() {
         let cause = "10.1.2.3:443 refused";
-        for fault in [Fault::AddressNotAllowed(cause.into()), Fault::Unreachable(cause.into()), Fault::BadAnswer(cause.into())] {
+        for fault in
+            [Fault::AddressNotAllowed(cause.into()), Fault::Unreachable(cause.into()), Fault::BadAnswer(cause.into())]
+        {
             let error = Error::Upstream(fault);
             assert!(!error.code().message().contains(cause));
             assert!(!error.hint().unwrap_or_default().contains(cause));

@@ -1,1 +1,70 @@
-fn main() {}
+//! Arguments, the process' own protection, exit code.
+
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+use veilwarden::cli::args::{self, Command, OutputFormat};
+use veilwarden::cli::{check, demo, echo, serve};
+use veilwarden::config::{self, file_path, process_environment};
+
+fn main() -> Result<ExitCode> {
+    protect_memory().context("secrets in memory cannot be protected")?;
+    let command = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    // Before anything builds a TLS configuration: no library may choose another provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match command {
+        Command::Version(version) => print(&version_text(version.output))?,
+        Command::Completions(completions) => {
+            clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut std::io::stdout());
+        }
+        Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
+        command => return runtime()?.block_on(run(command)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    let file = |flag| file_path(flag, &process_environment);
+    Ok(match command {
+        Command::Serve(settings) => serve::run(&file(settings.config.clone()), &settings.overrides()).await,
+        Command::Check(settings) => check::run(&file(settings.config.clone()), &settings.overrides()).await,
+        Command::Demo(settings) => demo::run(settings.once, settings.kubeconfig).await,
+        Command::Echo(settings) => {
+            echo::run(settings.listen.as_deref()).await?;
+            ExitCode::SUCCESS
+        }
+        Command::Version(_) | Command::Completions(_) | Command::ConfigSchema => ExitCode::SUCCESS,
+    })
+}
+
+/// Nobody may read our memory through /proc or attach to us, and a crash writes no core file: it would hold
+/// secrets. The first thing that the program does.
+fn protect_memory() -> rustix::io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn version_text(format: OutputFormat) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match format {
+        OutputFormat::Text => format!("veilwarden {version}\n"),
+        OutputFormat::Json => format!("{{\"version\":\"{version}\"}}\n"),
+    }
+}
+
+/// A reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}

@@ -119,17 +119,41 @@ impl Metrics {
         let r = &mut self.registry;
         r.register("build", "The running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         r.register("requests", "Calls answered", self.requests.clone());
-        r.register_with_unit("request_duration", "From a call's head to its answer's last byte", Unit::Seconds, self.request_duration.clone());
-        r.register_with_unit("upstream_duration", "From a prepared call to its answer's head", Unit::Seconds, self.upstream_duration.clone());
+        r.register_with_unit(
+            "request_duration",
+            "From a call's head to its answer's last byte",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+        r.register_with_unit(
+            "upstream_duration",
+            "From a prepared call to its answer's head",
+            Unit::Seconds,
+            self.upstream_duration.clone(),
+        );
         r.register("errors", "Answers of our own, by error code", self.errors.clone());
         r.register("auth_attempts", "Credentials judged", self.auth_attempts.clone());
         r.register("policy_decisions", "Policy decisions", self.policy_decisions.clone());
         r.register_with_unit("policy_duration", "One policy decision", Unit::Seconds, self.policy_duration.clone());
-        r.register_with_unit("k8s_tokenreview_duration", "One TokenReview call", Unit::Seconds, self.tokenreview_duration.clone());
+        r.register_with_unit(
+            "k8s_tokenreview_duration",
+            "One TokenReview call",
+            Unit::Seconds,
+            self.tokenreview_duration.clone(),
+        );
         r.register("k8s_tokenreview_errors", "TokenReview calls without an identity", self.tokenreview_errors.clone());
         r.register("secret_fetches", "Calls to secret stores", self.secret_fetches.clone());
-        r.register_with_unit("secret_fetch_duration", "One call to a secret store", Unit::Seconds, self.secret_fetch_duration.clone());
-        r.register("secret_stale_served", "Secrets served past their TTL while the store failed", self.secret_stale_served.clone());
+        r.register_with_unit(
+            "secret_fetch_duration",
+            "One call to a secret store",
+            Unit::Seconds,
+            self.secret_fetch_duration.clone(),
+        );
+        r.register(
+            "secret_stale_served",
+            "Secrets served past their TTL while the store failed",
+            self.secret_stale_served.clone(),
+        );
         r.register("requests_in_flight", "Calls being served", self.in_flight.clone());
         r.register("connections", "Open connections from callers", self.connections.clone());
     }

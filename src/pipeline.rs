@@ -42,7 +42,12 @@ impl Pipeline {
 
     /// Each step consumes what the last one made: nothing is sent that was not prepared, nothing prepared that
     /// was not authorised, nothing authorised for a caller who is not known.
-    async fn road(&self, request: Request<Incoming>, peer: IpAddr, record: &mut Record) -> Result<Response<Answer>, Error> {
+    async fn road(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        record: &mut Record,
+    ) -> Result<Response<Answer>, Error> {
         let (parts, body) = request.into_parts();
         let arrival = Arrival { peer, kubernetes: self.kubernetes };
         let received = Received::parse(parts, body, arrival, record)?;

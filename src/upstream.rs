@@ -50,7 +50,10 @@ impl Upstreams {
         own: &Own,
         mut tls: impl FnMut(&Route) -> Result<Arc<rustls::ClientConfig>, E>,
     ) -> Result<Upstreams, E> {
-        routes.map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), tls(route)?)))).collect::<Result<_, E>>().map(Upstreams)
+        routes
+            .map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), tls(route)?))))
+            .collect::<Result<_, E>>()
+            .map(Upstreams)
     }
 
     /// Sends the call and returns the answer's head with its body still to come. Whatever the upstream does

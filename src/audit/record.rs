@@ -204,7 +204,9 @@ impl<'a> From<&'a Identity> for Who<'a> {
                 pod_uid: workload.pod_uid.as_deref(),
                 node_name: workload.node_name.as_deref(),
             },
-            Identity::Static(user) => Attributes::Static { user_id: &user.id, user_email: &user.email, user_org: &user.org },
+            Identity::Static(user) => {
+                Attributes::Static { user_id: &user.id, user_email: &user.email, user_org: &user.org }
+            }
         };
         Who { kind: identity.kind(), attributes }
     }

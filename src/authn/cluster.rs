@@ -160,16 +160,16 @@ fn kubeconfig_path(settings: &KubernetesSettings, environment: &Environment) -> 
 
 /// Reads one file, or the list of files that KUBECONFIG may be; the first to name a thing wins, as kubectl has it.
 fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, Error> {
-    let read = |path: &Path| {
-        Kubeconfig::read_from(path).map_err(|cause| Error::Kubeconfig { path: path.to_owned(), cause })
-    };
+    let read =
+        |path: &Path| Kubeconfig::read_from(path).map_err(|cause| Error::Kubeconfig { path: path.to_owned(), cause });
     if path.is_file() {
         return read(path);
     }
-    std::env::split_paths(path.as_os_str()).filter(|path| !path.as_os_str().is_empty()).try_fold(
-        Kubeconfig::default(),
-        |merged, path| merged.merge(read(&path)?).map_err(|cause| Error::Kubeconfig { path, cause }),
-    )
+    std::env::split_paths(path.as_os_str())
+        .filter(|path| !path.as_os_str().is_empty())
+        .try_fold(Kubeconfig::default(), |merged, path| {
+            merged.merge(read(&path)?).map_err(|cause| Error::Kubeconfig { path, cause })
+        })
 }
 
 fn has_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {

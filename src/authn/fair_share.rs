@@ -16,7 +16,7 @@ use governor::{Quota, RateLimiter};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::Unavailable;
+use super::{Sha256, Unavailable};
 
 /// Peers with a bucket of their own at one time. A peer that falls out begins anew with a full bucket; the general one holds.
 const MAX_PEERS: u64 = 4096;
@@ -29,9 +29,6 @@ const MAX_PER_SECOND: u32 = 1_000_000;
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// SHA-256 of a token.
-pub type TokenDigest = [u8; 32];
-
 /// Who may ask the API server next.
 pub struct FairShare<C: Clock = DefaultClock> {
     clock: C,
@@ -40,7 +37,7 @@ pub struct FairShare<C: Clock = DefaultClock> {
     reserve: Option<Bucket<C>>,
     per_peer: Quota,
     peers: Cache<IpAddr, Arc<Bucket<C>>>,
-    good_before: Cache<TokenDigest, ()>,
+    good_before: Cache<Sha256, ()>,
 }
 
 impl FairShare {
@@ -78,8 +75,8 @@ where
         }
     }
 
-    /// Takes the right to one review, or says that there is none left this moment. Never waits.
-    pub async fn draw(&self, token: &TokenDigest, peer: IpAddr) -> Result<(), Unavailable> {
+    /// Takes the right to one review of the token with this digest, or says that there is none left this moment. Never waits.
+    pub async fn draw(&self, token: &Sha256, peer: IpAddr) -> Result<(), Unavailable> {
         let granted = if self.good_before.contains_key(token) {
             self.reserve.as_ref().is_some_and(|reserve| reserve.check().is_ok()) || self.general.check().is_ok()
         } else {
@@ -97,12 +94,12 @@ where
     }
 
     /// The API server has just accepted this token.
-    pub async fn was_good(&self, token: TokenDigest) {
+    pub async fn was_good(&self, token: Sha256) {
         self.good_before.insert(token, ()).await;
     }
 
     /// The API server has just refused this token: it loses the reserve.
-    pub async fn was_bad(&self, token: &TokenDigest) {
+    pub async fn was_bad(&self, token: &Sha256) {
         self.good_before.invalidate(token).await;
     }
 }
@@ -121,7 +118,7 @@ mod tests {
         IpAddr::from([10, 0, 0, n])
     }
 
-    fn token(n: u16) -> TokenDigest {
+    fn token(n: u16) -> Sha256 {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&n.to_be_bytes());
         digest

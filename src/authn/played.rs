@@ -60,7 +60,7 @@ pub enum Play {
     CutOff,
     /// This many bytes.
     Flood(usize),
-    /// Each time the next.
+    /// Each time the next; the last one stays.
     Then(Vec<Play>),
 }
 
@@ -91,6 +91,7 @@ pub struct PlayedApiServer {
     /// What a client should trust, in PEM.
     pub ca: String,
     shared: Arc<Shared>,
+    acceptor: TlsAcceptor,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -117,8 +118,8 @@ impl PlayedApiServer {
             sent: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         });
-        let listening = tokio::spawn(listen(listener, acceptor, shared.clone()));
-        Self { address, ca, shared, listening }
+        let listening = tokio::spawn(listen(listener, acceptor.clone(), shared.clone()));
+        Self { address, ca, shared, acceptor, listening }
     }
 
     pub fn url(&self) -> String {
@@ -151,6 +152,12 @@ impl PlayedApiServer {
         self.listening.abort();
         let _ = (&mut self.listening).await;
     }
+
+    /// Listens again, on the same address and with the same certificate.
+    pub async fn restart(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.listening = tokio::spawn(listen(listener, self.acceptor.clone(), self.shared.clone()));
+    }
 }
 
 impl Drop for PlayedApiServer {
@@ -176,7 +183,7 @@ impl Pod {
     }
 }
 
-/// The defaults, but with a shorter deadline and a cap that is not in the way.
+/// The defaults, but with a deadline and a cap that are not in the way on a busy machine.
 pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
     KubernetesSettings {
         api_server: None,
@@ -189,7 +196,7 @@ pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
         cache_ttl: Duration::from_secs(30),
         negative_cache_ttl: Duration::from_secs(5),
         cache_entries: 1000,
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(20),
         max_reviews_per_second: std::num::NonZeroU32::new(10_000).unwrap(),
     }
 }

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::{Authenticator, Error, Identity, User};
+use super::{Authenticator, Error, Identity, Sha256, User, sha256};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -16,7 +15,7 @@ pub const MIN_BYTES: usize = 16;
 
 /// The configured session secret, kept only as its SHA-256.
 pub struct SessionSecret {
-    digest: [u8; digest::SHA256_OUTPUT_LEN],
+    digest: Sha256,
 }
 
 /// A session secret that is not worth the name.
@@ -44,12 +43,6 @@ impl SessionSecret {
     }
 }
 
-fn sha256(text: &str) -> [u8; digest::SHA256_OUTPUT_LEN] {
-    let mut out = [0; digest::SHA256_OUTPUT_LEN];
-    out.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    out
-}
-
 /// Whoever knows the session secret is the configured user.
 pub struct Session {
     secret: SessionSecret,
@@ -63,7 +56,11 @@ impl Session {
 }
 
 impl Authenticator for Session {
-    fn authenticate<'a>(&'a self, credential: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        credential: &'a Credential,
+        _: IpAddr,
+    ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         let outcome = match credential {
             Credential::SessionSecret(presented) if self.secret.matches(presented.expose_secret()) => {
                 Ok(self.identity.clone())
@@ -95,7 +92,8 @@ mod tests {
     fn only_the_whole_secret_matches() {
         let configured = SessionSecret::new(&secret("correct horse battery")).unwrap();
         assert!(configured.matches("correct horse battery"));
-        for wrong in ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "xorrect horse battery"]
+        for wrong in
+            ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "xorrect horse battery"]
         {
             assert!(!configured.matches(wrong), "{wrong:?}");
         }

@@ -4,14 +4,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_lc_rs::digest;
 use secrecy::ExposeSecret;
 
 use super::api_server::ApiServer;
 use super::cluster::{self, Cluster};
-use super::fair_share::{FairShare, TokenDigest};
+use super::fair_share::FairShare;
 use super::token::Claims;
-use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Unavailable, Workload};
+use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Unavailable, Workload, sha256};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -141,10 +140,4 @@ impl Authenticator for TokenReviewer {
             Credential::SessionSecret(_) => Box::pin(std::future::ready(Err(Error::SessionDisabled))),
         }
     }
-}
-
-fn sha256(token: &str) -> TokenDigest {
-    let mut out = TokenDigest::default();
-    out.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-    out
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -31,11 +31,16 @@ pub struct Echo {
     pub body: String,
 }
 
+/// Where it listens when neither the flag nor `ECHO_ADDR` says.
+const DEFAULT_LISTEN: &str = "127.0.0.1:9090";
+
 /// Binds and says where, then answers until the process ends.
-pub async fn run(listen: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(listen).await?;
+pub async fn run(flag: Option<&str>) -> anyhow::Result<()> {
+    let variable = std::env::var("ECHO_ADDR").ok().filter(|address| !address.is_empty());
+    let address = flag.map(str::to_owned).or(variable).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let listener = TcpListener::bind(&address).await.with_context(|| format!("echo cannot listen on {address}"))?;
     println!("echo listens on http://{}", listener.local_addr()?);
-    serve(listener).await
+    Ok(serve(listener).await?)
 }
 
 /// Answers until the task ends.

@@ -16,7 +16,11 @@ pub fn register(registry: &mut Registry) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     gauge("process_resident_memory_bytes", "Resident memory", kilobytes(&status, "VmRSS:").map(|kb| kb * 1024.0));
     gauge("process_threads", "Threads", kilobytes(&status, "Threads:"));
-    gauge("process_open_fds", "Open file descriptors", fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64));
+    gauge(
+        "process_open_fds",
+        "Open file descriptors",
+        fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64),
+    );
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     gauge("process_max_fds", "Limit of open file descriptors", max_fds(&limits));
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -49,7 +53,10 @@ mod tests {
     #[test]
     fn the_files_of_proc_are_read() {
         assert_eq!(kilobytes("Name:\tx\nVmRSS:\t  1234 kB\n", "VmRSS:"), Some(1234.0));
-        assert_eq!(max_fds("Max open files            1024                 4096                 files\n"), Some(1024.0));
+        assert_eq!(
+            max_fds("Max open files            1024                 4096                 files\n"),
+            Some(1024.0)
+        );
         assert_eq!(cpu_seconds("1 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0"), Some(2.0));
         assert_eq!(cpu_seconds(""), None);
     }

@@ -83,7 +83,10 @@ impl Source {
                     Poll::Pending => {
                         let idle = *idle;
                         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                        return timer.as_mut().poll(cx).map(|()| Some(Err(BrokenOff(format!("nothing came within {idle:?}")))));
+                        return timer
+                            .as_mut()
+                            .poll(cx)
+                            .map(|()| Some(Err(BrokenOff(format!("nothing came within {idle:?}")))));
                     }
                 }
             },

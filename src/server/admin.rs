@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -45,10 +45,14 @@ impl Admin {
     fn answer<B>(&self, request: &Request<B>) -> Response<Vec<u8>> {
         match request.uri().path() {
             "/healthz" | "/livez" => healthz(request.method()),
-            "/readyz" if self.drain.begun() => text(request.method(), StatusCode::SERVICE_UNAVAILABLE, b"draining\n".to_vec()),
+            "/readyz" if self.drain.begun() => {
+                text(request.method(), StatusCode::SERVICE_UNAVAILABLE, b"draining\n".to_vec())
+            }
             "/readyz" => text(request.method(), StatusCode::OK, b"ok\n".to_vec()),
             "/metrics" => self.metrics(request.method()),
-            _ => text(request.method(), StatusCode::NOT_FOUND, b"there are /healthz /livez /readyz /metrics\n".to_vec()),
+            _ => {
+                text(request.method(), StatusCode::NOT_FOUND, b"there are /healthz /livez /readyz /metrics\n".to_vec())
+            }
         }
     }
 

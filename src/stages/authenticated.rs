@@ -62,7 +62,13 @@ impl<B> Authenticated<B> {
         Ok(host)
     }
 
-    async fn ask_policy(&self, rules: &Rules, route: &Route, metrics: &Metrics, record: &mut Record) -> Result<(), Error>
+    async fn ask_policy(
+        &self,
+        rules: &Rules,
+        route: &Route,
+        metrics: &Metrics,
+        record: &mut Record,
+    ) -> Result<(), Error>
     where
         B: Sync,
     {

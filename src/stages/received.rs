@@ -122,9 +122,9 @@ fn check_method(method: &Method, headers: &HeaderMap) -> Result<(), request::Err
     match method::judge(method.as_str()) {
         method::Verdict::Fine => Ok(()),
         method::Verdict::Echoes => Err(request::Error::Method("would echo the request with the secret in it")),
-        method::Verdict::WrongCase => {
-            Err(request::Error::Malformed("the method differs from a registered one only in case; methods are case-sensitive"))
-        }
+        method::Verdict::WrongCase => Err(request::Error::Malformed(
+            "the method differs from a registered one only in case; methods are case-sensitive",
+        )),
     }
 }
 

@@ -43,7 +43,9 @@ mod tests {
 
     #[test]
     fn f04_f11_f29_doubtful_answers_are_faults() {
-        for (status, lengths) in [(101, &[][..]), (407, &[]), (999, &[]), (200, &["2,2"]), (200, &["2", "2"]), (200, &["+2"])] {
+        for (status, lengths) in
+            [(101, &[][..]), (407, &[]), (999, &[]), (200, &["2,2"]), (200, &["2", "2"]), (200, &["+2"])]
+        {
             assert!(check(&answer(status, lengths)).is_err(), "{status} {lengths:?}");
         }
         for (status, lengths) in [(200, &["2"][..]), (204, &[]), (304, &[]), (401, &[]), (599, &[])] {

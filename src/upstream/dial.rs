@@ -49,7 +49,9 @@ impl DialError {
         match self {
             DialError::NotAllowed(why) => Fault::AddressNotAllowed(why.clone()),
             DialError::Timeout => Fault::ConnectTimeout,
-            DialError::Resolve(_) | DialError::Tcp(_) | DialError::Tls(_) | DialError::NoServerName => Fault::Unreachable(self.to_string()),
+            DialError::Resolve(_) | DialError::Tcp(_) | DialError::Tls(_) | DialError::NoServerName => {
+                Fault::Unreachable(self.to_string())
+            }
         }
     }
 }
@@ -147,7 +149,11 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             None => {}
         }
         let more = waiting.len() > 0;
-        let finished = if more { tokio::time::timeout(STAGGER, attempts.join_next()).await } else { Ok(attempts.join_next().await) };
+        let finished = if more {
+            tokio::time::timeout(STAGGER, attempts.join_next()).await
+        } else {
+            Ok(attempts.join_next().await)
+        };
         match finished {
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
             Ok(Some(Ok(Err(error)))) => failure = error,

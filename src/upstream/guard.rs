@@ -20,7 +20,8 @@ impl Own {
     fn listens_on(&self, address: SocketAddr) -> bool {
         let listeners = self.0.get().map(Vec::as_slice).unwrap_or_default();
         listeners.iter().any(|own| {
-            own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_of_this_node(address.ip())))
+            own.port() == address.port()
+                && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_of_this_node(address.ip())))
         })
     }
 }
@@ -157,8 +158,24 @@ mod tests {
     #[test]
     fn m01_m03_the_inside_is_refused_unless_listed() {
         for ip in [
-            "127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "10.0.0.1", "172.16.0.1", "192.168.0.1",
-            "100.64.0.1", "fc00::1", "fe80::1", "224.0.0.1", "255.255.255.255", "ff02::1", "169.254.1.1", "198.18.0.1",
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "::",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "fc00::1",
+            "fe80::1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "ff02::1",
+            "169.254.1.1",
+            "198.18.0.1",
         ] {
             assert!(consent(&[]).check(address(ip)).is_err(), "{ip}");
         }
@@ -172,7 +189,14 @@ mod tests {
 
     #[test]
     fn m02_metadata_is_refused_always() {
-        for ip in ["169.254.169.254", "fd00:ec2::254", "169.254.170.2", "100.100.100.200", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"] {
+        for ip in [
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+        ] {
             let mut consent = consent(&["0.0.0.0/0", "::/0"]);
             consent.named = Some(ip.parse().unwrap());
             assert!(consent.check(address(ip)).is_err(), "{ip}");

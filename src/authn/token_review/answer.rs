@@ -10,7 +10,8 @@ use crate::authn::{Error, Unavailable, Workload, service_account};
 /// What one identity may keep of an answer, in bytes. Real ones need a few hundred; memory is ours to bound.
 const MAX_IDENTITY_BYTES: usize = 16 * 1024;
 /// What of `status.error` goes into our own error.
-const MAX_DETAIL_CHARS: usize = 200;
+const MAX_DETAIL_BYTES: usize = 300;
+const MAX_WORD_BYTES: usize = 100;
 
 /// Which review is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +94,17 @@ fn size(workload: &Workload) -> usize {
     optional.into_iter().flatten().chain(lists).map(|text| text.len() + size_of::<String>()).sum()
 }
 
-/// `status.error` for the log: short, and in one line.
+/// `status.error` for the log: short, in one line, and without words long enough to be a token that it repeats.
 fn detail(error: &str) -> Arc<str> {
-    error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL_CHARS).collect::<String>().into()
+    let mut text = String::new();
+    for word in error.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        let space = if text.is_empty() { "" } else { " " };
+        text.extend([space, if word.len() > MAX_WORD_BYTES { "[...]" } else { word }]);
+        if text.len() > MAX_DETAIL_BYTES {
+            break;
+        }
+    }
+    text.into()
 }
 
 #[cfg(test)]
@@ -156,9 +165,13 @@ mod tests {
 
     #[test]
     fn h01_an_answer_without_our_audience_is_refused() {
-        for audiences in
-            [json!(null), json!([]), json!(["https://kubernetes.default.svc"]), json!(["Veilwarden"]), json!(["veilwarden "])]
-        {
+        for audiences in [
+            json!(null),
+            json!([]),
+            json!(["https://kubernetes.default.svc"]),
+            json!(["Veilwarden"]),
+            json!(["veilwarden "]),
+        ] {
             let mut status = yes("system:serviceaccount:a:b");
             status["audiences"] = audiences;
             assert!(matches!(ours(status.clone()), Err(Error::Refused(_))), "{status}");
@@ -226,9 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_reason_is_kept_short_and_in_one_line() {
-        let status = json!({"authenticated": false, "error": format!("token expired\n{}", "x".repeat(1000))});
-        let text = ours(status).unwrap_err().to_string();
-        assert!(text.contains("token expired x") && text.len() < 300, "{text}");
+    fn the_servers_reason_is_kept_short_in_one_line_and_without_the_token() {
+        let error = format!("token expired\n\u{1b}[31m {} {}", played::mint_for("a", "b"), "and so on ".repeat(100));
+        let text = ours(json!({"authenticated": false, "error": error})).unwrap_err().to_string();
+        assert!(text.contains("token expired [31m [...] and so on"), "{text}");
+        assert!(text.len() < 350 && !text.contains(|c: char| c.is_control()), "{text}");
     }
 }

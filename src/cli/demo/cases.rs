@@ -107,14 +107,20 @@ impl Outcome {
         self.check(authorization == format!("Bearer {}", scene.key), "the upstream did not see the injected key");
         let leaked = seen.headers.values().any(|value| value.contains(&scene.way.credential));
         self.check(!leaked, "the caller's credential reached the upstream");
-        self.line("upstream saw", format!("authorization: {}, nothing of the caller's credential", masked(&authorization)));
+        self.line(
+            "upstream saw",
+            format!("authorization: {}, nothing of the caller's credential", masked(&authorization)),
+        );
         self.line("caller got", format!("{}, the upstream's answer", answer.status));
         Ok(())
     }
 
     fn refused(&mut self, code: Code, answer: &Answer) {
         let told = |name: &str| answer.body[name].as_str().unwrap_or_default().to_owned();
-        self.check(answer.status == code.status() && told("error") == code.as_str(), "the call was not refused as it should be");
+        self.check(
+            answer.status == code.status() && told("error") == code.as_str(),
+            "the call was not refused as it should be",
+        );
         self.line("upstream saw", "nothing".to_owned());
         self.line("caller got", format!("{} {}: {}", answer.status, told("error"), told("message")));
         self.line("", format!("hint: {}", told("hint")));

@@ -88,7 +88,11 @@ impl Scene {
 
     /// Who the caller is, in words.
     pub fn caller(&self) -> &'static str {
-        if self.way.is_kubernetes() { "ServiceAccount default of namespace default, by its token" } else { "alice, by session secret" }
+        if self.way.is_kubernetes() {
+            "ServiceAccount default of namespace default, by its token"
+        } else {
+            "alice, by session secret"
+        }
     }
 
     /// Ends everything and removes what was written.
@@ -105,8 +109,12 @@ impl Scene {
         let (proxy, credential) = (self.proxy, &self.way.credential);
         println!("\nThe proxy stays up. Try it from another terminal (Ctrl-C ends it):\n");
         println!("  SECRET='{credential}'");
-        println!("  curl -i -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
-        println!("  curl -i -X DELETE -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
+        println!(
+            "  curl -i -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models"
+        );
+        println!(
+            "  curl -i -X DELETE -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models"
+        );
         println!("  curl -i -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
         println!("  tail {}", self.audit_file().display());
         if let Some(admin) = self.running.admin_listen {

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
@@ -17,9 +18,16 @@ pub async fn request(kubeconfig: &Path) -> Result<String> {
     let file = Kubeconfig::read_from(kubeconfig).with_context(|| format!("{}", kubeconfig.display()))?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(Client::try_from(config)?, "default");
-    let spec = TokenRequestSpec { audiences: vec![AUDIENCE.to_owned()], expiration_seconds: Some(SECONDS), ..Default::default() };
-    let asked = accounts.create_token_request("default", &Default::default(), &TokenRequest { spec, ..Default::default() });
-    let answer = asked.await.context("the cluster issues no token for the ServiceAccount `default` of namespace `default`")?;
+    let spec = TokenRequestSpec {
+        audiences: vec![AUDIENCE.to_owned()],
+        expiration_seconds: Some(SECONDS),
+        ..Default::default()
+    };
+    let wanted = TokenRequest { spec, ..Default::default() };
+    let answer = accounts
+        .create_token_request("default", &PostParams::default(), &wanted)
+        .await
+        .context("the cluster issues no token for the ServiceAccount `default` of namespace `default`")?;
     Ok(answer.status.context("the cluster's answer has no token")?.token)
 }
 

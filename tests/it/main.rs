@@ -1,0 +1,5 @@
+//! The real app against loopback peers. One binary, one file a subject; `world` is the harness.
+
+mod layers;
+mod road;
+mod world;

@@ -1,0 +1,288 @@
+//! The harness: a real [`App`] on port 0, recorders as upstreams, a played TokenReview server.
+//!
+//! `World::new()` has two routes as in `hostile-cases.md`: `a.test` takes `Authorization: Bearer <CANARY_A>`,
+//! `b.test` takes `X-Api-Key: <CANARY_B>`. Every secret is unique to its world.
+
+pub mod kubernetes;
+pub mod logs;
+pub mod raw;
+pub mod recorder;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use veilwarden::app::{App, Errors, Running};
+use veilwarden::config::{Config, Overrides};
+
+use kubernetes::Kubernetes;
+use raw::Answer;
+use recorder::Recorder;
+
+/// Anything that should happen, happens within this time, however loaded the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is about to be started.
+pub struct World {
+    pub a: Recorder,
+    pub b: Recorder,
+    pub kubernetes: Option<Kubernetes>,
+    pub directory: TempDir,
+    route_lines: String,
+    kubernetes_lines: String,
+    policy: String,
+    rest: String,
+    number: u64,
+}
+
+/// A started world.
+pub struct Started {
+    pub proxy: SocketAddr,
+    pub admin: SocketAddr,
+    pub a: Recorder,
+    pub b: Recorder,
+    pub kubernetes: Option<Kubernetes>,
+    directory: TempDir,
+    running: Option<Running>,
+    number: u64,
+}
+
+/// Ends a test that waits for something that never comes.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Waits for a condition.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    within(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+impl World {
+    /// Two routes, a session secret, policy `default_allow: true`.
+    pub async fn new() -> World {
+        static NUMBER: AtomicU64 = AtomicU64::new(1000);
+        logs::capture();
+        World {
+            a: Recorder::start().await,
+            b: Recorder::start().await,
+            kubernetes: None,
+            directory: TempDir::new().unwrap(),
+            route_lines: String::new(),
+            kubernetes_lines: String::new(),
+            policy: "{engine: config, default_allow: true}".to_owned(),
+            rest: String::new(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Turns Kubernetes on, judged by a played API server that knows one workload: `prod/api`.
+    pub async fn kubernetes(mut self) -> World {
+        self.kubernetes = Some(Kubernetes::start(self.number).await);
+        self
+    }
+
+    /// The policy is this Rego module.
+    pub fn rego(mut self, module: &str) -> World {
+        let policies = self.directory.path().join("policies");
+        std::fs::create_dir_all(&policies).unwrap();
+        std::fs::write(policies.join("policy.rego"), module).unwrap();
+        self.policy = format!("{{engine: opa, policy_path: {}}}", policies.display());
+        self
+    }
+
+    /// Lines added to both routes, `key: value` joined by commas (flow style).
+    pub fn route_options(mut self, lines: &str) -> World {
+        self.route_lines = format!(", {lines}");
+        self
+    }
+
+    /// Lines added to the `kubernetes` section (flow style).
+    pub fn kubernetes_options(mut self, lines: &str) -> World {
+        self.kubernetes_lines = format!(", {lines}");
+        self
+    }
+
+    /// Lines added at the top level of the configuration.
+    pub fn config(mut self, lines: &str) -> World {
+        self.rest.push_str(lines);
+        self.rest.push('\n');
+        self
+    }
+
+    fn yaml(&self) -> String {
+        let (a, b, lines, policy, rest) = (self.a.address, self.b.address, &self.route_lines, &self.policy, &self.rest);
+        let directory = self.directory.path().display();
+        let kubernetes = match &self.kubernetes {
+            Some(kubernetes) => kubernetes.section(self.directory.path(), &self.kubernetes_lines),
+            None => "{enabled: false}".to_owned(),
+        };
+        let (canary_a, canary_b) = (self.canary_a(), self.canary_b());
+        format!(
+            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nuser: {{id: alice, email: alice@example.com, org: engineering}}\n\
+             kubernetes: {kubernetes}\n\
+             secrets:\n  - {{id: KEY_A, value: {canary_a}}}\n  - {{id: KEY_B, value: {canary_b}}}\n\
+             routes:\n\
+             \x20 - {{upstream_host: a.test, upstream_scheme: http, upstream_address: \"{a}\", secret_id: KEY_A, inject_header: Authorization, header_value_template: \"Bearer {{{{secret}}}}\"{lines}}}\n\
+             \x20 - {{upstream_host: b.test, upstream_scheme: http, upstream_address: \"{b}\", secret_id: KEY_B, inject_header: X-Api-Key, header_value_template: \"{{{{secret}}}}\"{lines}}}\n\
+             policy: {policy}\naudit: {{output: \"{directory}/audit.jsonl\"}}\n{rest}\n"
+        )
+    }
+
+    fn canary_a(&self) -> String {
+        format!("canaryA-{}-f3b1c7", self.number)
+    }
+
+    fn canary_b(&self) -> String {
+        format!("canaryB-{}-a94e20", self.number)
+    }
+
+    /// Builds, starts, and panics with the mistakes if it cannot.
+    pub async fn start(self) -> Started {
+        self.try_start().await.unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    pub async fn try_start(self) -> Result<Started, Errors> {
+        let secret = session_secret(self.number);
+        let environment = |name: &str| (name == "VEILWARDEN_SESSION_SECRET").then(|| secret.clone());
+        let config = Config::parse(&self.yaml(), Path::new("world.yaml"), &Overrides::default(), &environment)
+            .unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.yaml()));
+        let running = App::build(config).await?.start().await?;
+        Ok(Started {
+            proxy: running.listen[0],
+            admin: running.admin_listen.unwrap(),
+            a: self.a,
+            b: self.b,
+            kubernetes: self.kubernetes,
+            directory: self.directory,
+            running: Some(running),
+            number: self.number,
+        })
+    }
+}
+
+fn session_secret(number: u64) -> String {
+    format!("session-{number}-canary-5d02")
+}
+
+impl Started {
+    pub fn canary_a(&self) -> String {
+        format!("canaryA-{}-f3b1c7", self.number)
+    }
+
+    pub fn canary_b(&self) -> String {
+        format!("canaryB-{}-a94e20", self.number)
+    }
+
+    pub fn session_secret(&self) -> String {
+        session_secret(self.number)
+    }
+
+    /// The header line that authenticates: a token with Kubernetes on, else the session secret.
+    pub fn credential(&self) -> String {
+        match &self.kubernetes {
+            Some(kubernetes) => format!("Authorization: Bearer {}\r\n", kubernetes.token),
+            None => format!("X-Session-Secret: {}\r\n", self.session_secret()),
+        }
+    }
+
+    /// `OK(fields)` of hostile-cases.md for `GET /x`.
+    pub fn ok(&self, fields: &str) -> String {
+        self.request("GET", "/x", fields)
+    }
+
+    /// A good request head for a.test; `fields` are whole lines with their CRLF.
+    pub fn request(&self, method: &str, target: &str, fields: &str) -> String {
+        let credential = self.credential();
+        format!("{method} {target} HTTP/1.1\r\nHost: proxy.test\r\nX-Upstream-Host: a.test\r\n{credential}{fields}\r\n")
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.proxy).await.unwrap()
+    }
+
+    /// Sends bytes on a new connection and reads everything until the proxy closes or one answer is complete.
+    pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        let mut stream = self.connect().await;
+        // The proxy may refuse and close before all is written.
+        let _ = stream.write_all(bytes.as_ref()).await;
+        raw::read_answer(&mut stream).await
+    }
+
+    /// As `send`, to any address: the admin listener for instance.
+    pub async fn send_to(&self, address: SocketAddr, bytes: impl AsRef<[u8]>) -> Answer {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(bytes.as_ref()).await;
+        raw::read_answer(&mut stream).await
+    }
+
+    /// REJ: refused with 400 (or the status given), nothing reached an upstream, the connection is closed, and
+    /// the next good request on a new one works.
+    pub async fn assert_rejected(&self, bytes: impl AsRef<[u8]>, statuses: &[u16], what: &str) {
+        let before = (self.a.bytes(), self.b.bytes());
+        let mut stream = self.connect().await;
+        let _ = stream.write_all(bytes.as_ref()).await;
+        let answer = raw::read_answer(&mut stream).await;
+        assert!(answer.status == 0 || statuses.contains(&answer.status), "{what}: {answer:?}");
+        if answer.status != 0 {
+            let code = answer.json()["error"].as_str().map(str::to_owned);
+            assert_eq!(answer.header("x-veilwarden-error"), code.as_deref(), "{what}: {answer:?}");
+            assert!(answer.header("x-request-id").is_some(), "{what}: {answer:?}");
+        }
+        assert_eq!((self.a.bytes(), self.b.bytes()), before, "{what}: bytes reached an upstream");
+        self.assert_works(what).await;
+    }
+
+    /// As above, and the connection is closed by the proxy.
+    pub async fn assert_rejected_and_closed(&self, bytes: impl AsRef<[u8]>, statuses: &[u16], what: &str) {
+        let mut stream = self.connect().await;
+        let _ = stream.write_all(bytes.as_ref()).await;
+        let mut rest = Vec::new();
+        // A reset is a close, too.
+        let _ = within(what, stream.read_to_end(&mut rest)).await;
+        let answers = raw::parse_answers(&rest);
+        assert!(answers.len() <= 1, "{what}: {answers:?}");
+        self.assert_rejected(bytes, statuses, what).await;
+    }
+
+    /// The next good request on a new connection works.
+    pub async fn assert_works(&self, what: &str) {
+        let answer = self.send(self.ok("")).await;
+        assert_eq!(answer.status, 200, "{what}: then a good request: {answer:?}");
+    }
+
+    /// The audit records so far.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    /// The record of the call with this answer; waits for it.
+    pub async fn record(&self, answer: &Answer) -> Value {
+        let id = answer.header("x-request-id").unwrap_or_else(|| panic!("no request id: {answer:?}")).to_owned();
+        let find = || self.audit().into_iter().find(|record| record["request_id"] == id.as_str());
+        until("the audit record", || find().is_some()).await;
+        find().unwrap()
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.send_to(self.admin, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.text()
+    }
+
+    /// Stops as SIGTERM does and returns everything that was written to the audit file.
+    pub async fn stop(&mut self) -> Vec<Value> {
+        if let Some(running) = self.running.take() {
+            within("the stop", running.stop()).await;
+        }
+        self.audit()
+    }
+}
