@@ -1,0 +1,130 @@
+//! The Kubernetes objects that a test needs: a namespace of its own, ServiceAccounts, pods, nodes, tokens.
+
+use crate::control_plane::ControlPlane;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{Api, DeleteParams, PostParams};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+/// A namespace that one test has for itself.
+pub struct Team {
+    client: Client,
+    pub namespace: String,
+}
+
+/// A pod as the API server stores it. No kubelet runs it; tokens can be bound to it all the same.
+pub struct PodObject {
+    pub name: String,
+    pub uid: String,
+}
+
+impl Team {
+    /// Makes the namespace. Its name must be one that no other test takes.
+    pub async fn new(cluster: &ControlPlane, namespace: &str) -> Self {
+        let client = cluster.admin();
+        create(&Api::<Namespace>::all(client.clone()), json!({"metadata": {"name": namespace}})).await;
+        Self { client, namespace: namespace.to_owned() }
+    }
+
+    pub async fn service_account(&self, name: &str) {
+        create(&self.api::<ServiceAccount>(), json!({"metadata": {"name": name}})).await;
+    }
+
+    pub async fn delete_service_account(&self, name: &str) {
+        self.api::<ServiceAccount>().delete(name, &DeleteParams::default()).await.expect("the ServiceAccount is there");
+    }
+
+    /// Makes a pod that runs as `service_account`: on `node` (see [`node`]), or not scheduled.
+    pub async fn pod(&self, name: &str, service_account: &str, node: Option<&str>) -> PodObject {
+        let pod = json!({
+            "metadata": {"name": name},
+            "spec": {
+                "serviceAccountName": service_account,
+                "nodeName": node,
+                "containers": [{"name": "main", "image": "workload.test/main:1"}],
+            },
+        });
+        let pod = create(&self.api::<Pod>(), pod).await;
+        PodObject { name: name.to_owned(), uid: pod.metadata.uid.expect("the API server gives a uid") }
+    }
+
+    /// Deletes a pod at once; there is no kubelet that would have to confirm it.
+    pub async fn delete_pod(&self, name: &str) {
+        let at_once = DeleteParams::default().grace_period(0);
+        self.api::<Pod>().delete(name, &at_once).await.expect("the pod is there");
+    }
+
+    /// A token for `service_account` by TokenRequest, good for an hour. `audience: None` asks for the API server's own;
+    /// with a pod the token is bound to it, as the ones that a kubelet projects are.
+    pub async fn token(&self, service_account: &str, audience: Option<&str>, pod: Option<&PodObject>) -> String {
+        let bound = pod.map(|pod| json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}));
+        let request: TokenRequest = from(json!({
+            "spec": {
+                "audiences": audience.into_iter().collect::<Vec<_>>(),
+                "expirationSeconds": 3600,
+                "boundObjectRef": bound,
+            },
+        }));
+        let answer = self
+            .api::<ServiceAccount>()
+            .create_token_request(service_account, &PostParams::default(), &request)
+            .await
+            .unwrap_or_else(|error| panic!("no token for {}/{service_account}: {error}", self.namespace));
+        answer.status.expect("a TokenRequest is answered with a status").token
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+/// Makes a Node object for pods to be bound to.
+pub async fn node(cluster: &ControlPlane, name: &str) {
+    create(&Api::<Node>::all(cluster.admin()), json!({"metadata": {"name": name}})).await;
+}
+
+/// A kubeconfig file for `namespace/veilwarden`, whose only right is the one that veilwarden needs: `tokenreviews: create`.
+pub async fn reviewer(cluster: &ControlPlane, namespace: &str) -> PathBuf {
+    let kubeconfig = powerless(cluster, namespace).await;
+    let role = json!({
+        "metadata": {"name": format!("{namespace}-tokenreview")},
+        "rules": [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}],
+    });
+    create(&Api::<ClusterRole>::all(cluster.admin()), role).await;
+    let binding = json!({
+        "metadata": {"name": format!("{namespace}-tokenreview")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("{namespace}-tokenreview")},
+        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": "veilwarden"}],
+    });
+    create(&Api::<ClusterRoleBinding>::all(cluster.admin()), binding).await;
+    kubeconfig
+}
+
+/// A kubeconfig file for `namespace/veilwarden` without any right.
+pub async fn powerless(cluster: &ControlPlane, namespace: &str) -> PathBuf {
+    let team = Team::new(cluster, namespace).await;
+    team.service_account("veilwarden").await;
+    cluster.kubeconfig(namespace, &team.token("veilwarden", None, None).await)
+}
+
+async fn create<K>(api: &Api<K>, object: Value) -> K
+where
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    let created = api.create(&PostParams::default(), &from(object.clone())).await;
+    created.unwrap_or_else(|error| panic!("the API server refuses {object}: {error}"))
+}
+
+fn from<K: DeserializeOwned>(object: Value) -> K {
+    serde_json::from_value(object).expect("an object of this kind")
+}
