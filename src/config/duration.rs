@@ -81,8 +81,8 @@ pub fn format(duration: Duration) -> String {
     if minutes > 0 {
         text += &format!("{minutes}m");
     }
-    for (unit, name) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")] {
-        if below > 0 && below % unit == 0 {
+    for (unit, name) in [(1_000_000_000_u128, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")] {
+        if below > 0 && below.is_multiple_of(unit) {
             return text + &format!("{}{name}", below / unit);
         }
     }

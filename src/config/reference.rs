@@ -17,7 +17,7 @@ pub fn schema() -> Json {
 /// Takes out our own extensions; what they say goes into the descriptions.
 fn publish(schema: &mut Json) {
     let Json::Object(map) = schema else { return };
-    if map.get("x-later").is_some_and(|later| later == true) {
+    if map.get("x-later") == Some(&Json::Bool(true)) {
         let described = map.get("description").and_then(Json::as_str).unwrap_or_default();
         let text = format!("{described} Not supported yet.");
         map.insert("description".to_owned(), text.trim().into());
@@ -43,8 +43,8 @@ pub fn reference() -> String {
         text(shape)
     );
     page += "\n## Top level\n\n";
-    table(&mut page, shape);
-    sections(&mut page, shape, &Place::root());
+    table(&mut page, shape, false);
+    sections(&mut page, shape, &Place::root(), false);
     page
 }
 
@@ -56,9 +56,11 @@ fn has_keys(shape: &Json) -> bool {
     properties(shape).next().is_some()
 }
 
-/// A heading and a table for everything below `shape` that has keys of its own.
-fn sections(page: &mut String, shape: &Json, place: &Place) {
+/// A heading and a table for everything below `shape` that has keys of its own. What is below a key of later work is
+/// later too.
+fn sections(page: &mut String, shape: &Json, place: &Place, later: bool) {
     for (name, below) in properties(shape) {
+        let later = later || is_later(below);
         let (below, here) = match below.get("items") {
             Some(items) => (items, place.key(&format!("{name}[]"))),
             None => (below, place.key(name)),
@@ -68,16 +70,20 @@ fn sections(page: &mut String, shape: &Json, place: &Place) {
             if below.get("description").is_some() {
                 let _ = write!(page, "{}\n\n", text(below));
             }
-            table(page, below);
-            sections(page, below, &here);
+            table(page, below, later);
+            sections(page, below, &here, later);
         }
     }
 }
 
-fn table(page: &mut String, shape: &Json) {
+fn is_later(shape: &Json) -> bool {
+    shape["x-later"] == true
+}
+
+fn table(page: &mut String, shape: &Json, later: bool) {
     *page += "| key | value | default | meaning |\n|---|---|---|---|\n";
     for (name, key) in properties(shape) {
-        let later = if key["x-later"] == true { "*later.* " } else { "" };
+        let later = if later || is_later(key) { "*later.* " } else { "" };
         let default = key.get("default").map(|default| format!("`{default}`")).unwrap_or_default();
         let _ = writeln!(page, "| `{name}` | {} | {default} | {later}{} |", kind(key), text(key).replace('|', "\\|"));
     }

@@ -15,7 +15,7 @@ pub(in crate::config) enum Scheme {
 /// What happens when the upstream sends the secret back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::config) enum Redact {
+pub(in crate::config) enum Redaction {
     Redact,
     Block,
     Off,
@@ -64,7 +64,7 @@ pub(in crate::config) struct Route {
     pub allow_encoded_slash: bool,
     /// What happens when the upstream sends the secret back. Nothing is masked yet, and only `off` can be written.
     #[schemars(extend("x-later-values" = ["redact", "block"]))]
-    pub redact: Redact,
+    pub redact: Redaction,
     /// Whether `Range` is passed on although answers are masked.
     #[schemars(extend("x-later" = true))]
     pub allow_range: bool,
@@ -90,7 +90,7 @@ impl Default for Route {
             local_name: String::new(),
             relay: false,
             allow_encoded_slash: false,
-            redact: Redact::Off,
+            redact: Redaction::Off,
             allow_range: false,
             timeouts: Timeouts::default(),
         }
