@@ -106,3 +106,6 @@ impl PolicyEngine for Rego {
         "opa"
     }
 }
+
+#[cfg(test)]
+mod tests;
