@@ -1,0 +1,121 @@
+//! How the program runs: limits, audit, log.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mistakes::{Report, quoted};
+use super::overrides::Outside;
+use super::place::Place;
+use super::{raw, spelling};
+
+/// Bounds on what a peer can make the process hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Header fields of one request.
+    pub max_headers: usize,
+    /// All header fields of one request together, in bytes.
+    pub max_header_bytes: usize,
+    /// The request target, in bytes.
+    pub max_target_bytes: usize,
+    /// From the first byte of a request to the end of its header.
+    pub header_timeout: Duration,
+    /// Between two requests on one connection.
+    pub idle_timeout: Duration,
+    /// How long calls may go on after the signal to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Where audit records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSettings {
+    pub output: AuditOutput,
+    pub when_full: WhenFull,
+}
+
+/// `audit.output`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditOutput {
+    Stdout,
+    Off,
+    File(PathBuf),
+}
+
+/// `audit.when_full`: what a full queue means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The record is dropped, counted, and said in the log.
+    Drop,
+    /// The call is refused with 503 `OVERLOADED`.
+    Refuse,
+}
+
+/// The program's own log, on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    pub level: tracing::Level,
+    pub format: LogFormat,
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+pub(super) fn limits(file: &raw::Limits) -> Limits {
+    Limits {
+        max_headers: file.max_headers as usize,
+        max_header_bytes: file.max_header_bytes as usize,
+        max_target_bytes: file.max_target_bytes as usize,
+        header_timeout: file.header_timeout.0,
+        idle_timeout: file.idle_timeout.0,
+        drain_timeout: file.drain_timeout.0,
+    }
+}
+
+pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {
+    let output = match file.output.as_str() {
+        "stdout" => AuditOutput::Stdout,
+        "off" => AuditOutput::Off,
+        path => {
+            // A slip would otherwise make a file of that name, and the records would be looked for in vain.
+            if let Some(near) = spelling::nearest(path, ["stdout", "off"].into_iter()).filter(|_| !path.contains('/')) {
+                let message = format!("{} looks like \"{near}\"; a file of that name is \"./{path}\"", quoted(path));
+                report.add(&Place::of("audit.output"), message);
+            }
+            AuditOutput::File(PathBuf::from(path))
+        }
+    };
+    let when_full = match file.when_full {
+        raw::AuditWhenFull::Drop => WhenFull::Drop,
+        raw::AuditWhenFull::Refuse => WhenFull::Refuse,
+    };
+    AuditSettings { output, when_full }
+}
+
+pub(super) fn log(file: &raw::Log, outside: &Outside, report: &mut Report) -> LogSettings {
+    let format = match file.format {
+        raw::LogFormat::Json => LogFormat::Json,
+        raw::LogFormat::Text => LogFormat::Text,
+    };
+    let mut level = match file.level {
+        raw::LogLevel::Error => tracing::Level::ERROR,
+        raw::LogLevel::Warn => tracing::Level::WARN,
+        raw::LogLevel::Info => tracing::Level::INFO,
+        raw::LogLevel::Debug => tracing::Level::DEBUG,
+        raw::LogLevel::Trace => tracing::Level::TRACE,
+    };
+    if let Some(given) = outside.given("--log-level", outside.flags.log_level.as_deref()) {
+        // By name only: the type would also read the numbers 1 to 5.
+        let named = given.value.parse().ok().filter(|_| given.value.bytes().all(|byte| byte.is_ascii_lowercase()));
+        match named {
+            Some(named) => level = named,
+            None => report.add(
+                &given.from,
+                format!("unknown value {}; use error, warn, info, debug or trace", quoted(&given.value)),
+            ),
+        }
+    }
+    LogSettings { level, format }
+}

@@ -1,0 +1,127 @@
+//! What the file says. One type for each section; the doc comments are the descriptions in the JSON Schema and in
+//! `docs/configuration.md`, the `Default`s are the documented defaults.
+//!
+//! Three extensions of the schema drive `shape`: `x-later` (a key of later work: refused unless it says its default),
+//! `x-later-values` (the same for some values of a key), `x-duration` (`"positive"` or `"any"`).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+mod kubernetes;
+mod operation;
+mod policy;
+mod route;
+mod scalar;
+mod secret;
+
+pub(super) use kubernetes::Kubernetes;
+pub(super) use operation::{Audit, AuditWhenFull, Limits, Log, LogFormat, LogLevel};
+pub(super) use policy::{Engine, Policy};
+pub(super) use route::{Route, Scheme};
+pub(super) use scalar::{OneOrMany, Switch, Time};
+pub(super) use secret::{DopplerStore, SecretEntry, SecretStores};
+
+/// One YAML file. Precedence of settings that have several places: flag, environment variable, this file, default.
+/// Durations are written as `30s`, `5m` or `1h30m`. Unknown keys, duplicate keys and wrong types are errors.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "veilwarden configuration")]
+pub(super) struct File {
+    /// Where calls come in: one address and port, or a list of them. Flag `--listen` (repeatable).
+    /// `unix:PATH` is not supported yet.
+    pub listen: OneOrMany,
+    /// TLS on `listen`.
+    #[schemars(extend("x-later" = true))]
+    pub listen_tls: ListenTls,
+    /// Health and metrics. `off` turns the admin listener off. Flag `--admin-listen`.
+    pub admin_listen: String,
+    /// Networks (CIDR) whose hosts may connect to `listen`. Empty: all.
+    pub allow_peers: Vec<String>,
+    /// Where the CA and other files that veilwarden makes are kept. Flag `--state-dir`.
+    #[schemars(extend("x-later" = true))]
+    pub state_dir: String,
+    /// A file with the session secret, at least 16 bytes. Beside it: flags `--session-secret-file` and
+    /// `--session-secret`, variables `VEILWARDEN_SESSION_SECRET_FILE` and `VEILWARDEN_SESSION_SECRET`.
+    /// Optional when Kubernetes authentication is on.
+    pub session_secret_file: String,
+    /// The identity of callers that come with the session secret. Flags `--user-id`, `--user-email`, `--user-org`.
+    pub user: User,
+    /// Authentication of workloads by their ServiceAccount tokens.
+    pub kubernetes: Kubernetes,
+    /// Secrets by id. A `secret_id` that no entry names is looked up in Doppler when a Doppler token is given.
+    pub secrets: Vec<SecretEntry>,
+    /// Where secrets are fetched from, and how long they are kept.
+    pub secret_stores: SecretStores,
+    /// The hosts that may be called, and what is put into the calls. At least one.
+    pub routes: Vec<Route>,
+    /// Who may do what. Without this section, everything that the routes allow is allowed when Kubernetes
+    /// authentication is off (with a warning at every start), and the start is refused when it is on.
+    pub policy: Option<Policy>,
+    /// Forward mode (`HTTP_PROXY`, `HTTPS_PROXY`).
+    pub forward: Forward,
+    /// Bounds on what a peer can make the process hold.
+    pub limits: Limits,
+    /// One JSON line for each call.
+    pub audit: Audit,
+    /// The program's own log, on stderr.
+    pub log: Log,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        File {
+            listen: OneOrMany(vec!["127.0.0.1:8088".to_owned()]),
+            listen_tls: ListenTls::default(),
+            admin_listen: "127.0.0.1:8089".to_owned(),
+            allow_peers: Vec::new(),
+            state_dir: String::new(),
+            session_secret_file: String::new(),
+            user: User::default(),
+            kubernetes: Kubernetes::default(),
+            secrets: Vec::new(),
+            secret_stores: SecretStores::default(),
+            routes: Vec::new(),
+            policy: None,
+            forward: Forward::default(),
+            limits: Limits::default(),
+            audit: Audit::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ListenTls {
+    /// The certificate chain, PEM.
+    pub cert_file: String,
+    /// Its private key, PEM.
+    pub key_file: String,
+    /// Roots for client certificates, PEM. Empty: none are asked for.
+    pub client_ca_file: String,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct User {
+    /// `user_id` in policy input.
+    pub id: String,
+    /// `user_email` in policy input.
+    pub email: String,
+    /// `user_org` in policy input.
+    pub org: String,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Forward {
+    /// Whether CONNECT and absolute-form requests are taken.
+    #[schemars(extend("x-later" = true))]
+    pub enabled: bool,
+    /// The CA that signs the certificates shown to callers, PEM.
+    #[schemars(extend("x-later" = true))]
+    pub ca_cert_file: String,
+    /// Its private key, PEM.
+    #[schemars(extend("x-later" = true))]
+    pub ca_key_file: String,
+}

@@ -1,0 +1,82 @@
+//! The `kubernetes` section.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Switch, Time};
+
+/// How a token is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum ValidateMethod {
+    Tokenreview,
+    Jwks,
+    Both,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Kubernetes {
+    /// `auto` is on when the file at `token_path` or the variable `KUBERNETES_SERVICE_HOST` exists. Flag `--k8s-enabled`
+    /// overrides the file, `auto` on the flag included.
+    pub enabled: Switch,
+    /// Replaces the API server's address and nothing else of the in-cluster settings or the kubeconfig; https, or http on
+    /// loopback. Empty: what they say (in a cluster `https://kubernetes.default.svc`). Flag `--k8s-api-server`.
+    pub api_server: String,
+    /// The kubeconfig to use outside a cluster. Empty: the variable `KUBECONFIG`, else `~/.kube/config`.
+    pub kubeconfig: String,
+    /// The kubeconfig's context. Empty: its current one.
+    pub context: String,
+    /// veilwarden's own ServiceAccount token, when it runs in a cluster.
+    pub token_path: String,
+    /// The API server's CA, when veilwarden runs in a cluster.
+    pub ca_path: String,
+    /// How tokens are validated. `jwks` and `both` are not supported yet. Flag `--k8s-validate-method`.
+    #[schemars(extend("x-later-values" = ["jwks", "both"]))]
+    pub validate_method: ValidateMethod,
+    /// The audience that a workload's token must carry, asked for in the review and checked in its answer.
+    #[schemars(length(min = 1))]
+    pub audience: String,
+    /// `false` also accepts tokens for the API server itself: whoever receives a pod's ordinary token elsewhere can then
+    /// spend it here.
+    pub require_audience: bool,
+    /// The issuer that tokens must name, for `jwks` and `both`.
+    #[schemars(extend("x-later" = true))]
+    pub issuer: String,
+    /// How long a good token is remembered; never past its `exp`.
+    pub cache_ttl: Time,
+    /// How long a refused token is remembered.
+    pub negative_cache_ttl: Time,
+    /// How many tokens are remembered.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub cache_entries: u64,
+    /// One TokenReview call, all included.
+    #[schemars(extend("x-duration" = "positive"))]
+    pub timeout: Time,
+    /// TokenReview calls a second, in all: a share for each peer address and a reserve for tokens that were good before.
+    /// Over it, calls get 503 `AUTH_UNAVAILABLE`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_reviews_per_second: u32,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Kubernetes {
+            enabled: Switch::Auto,
+            api_server: String::new(),
+            kubeconfig: String::new(),
+            context: String::new(),
+            token_path: "/var/run/secrets/kubernetes.io/serviceaccount/token".to_owned(),
+            ca_path: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".to_owned(),
+            validate_method: ValidateMethod::Tokenreview,
+            audience: "veilwarden".to_owned(),
+            require_audience: true,
+            issuer: String::new(),
+            cache_ttl: Time::seconds(30),
+            negative_cache_ttl: Time::seconds(5),
+            cache_entries: 10_000,
+            timeout: Time::seconds(2),
+            max_reviews_per_second: 50,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The entries of `routes`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::address::{self, is_loopback_host};
+use super::mistakes::{Report, quoted};
+use super::place::Place;
+use super::{host, injection, listeners, raw, spelling};
+use crate::request::Host;
+use crate::route::{InjectionSettings, RouteSettings, Scheme, Timeouts};
+
+/// What routes may name: the ids of `secrets`, and whether Doppler is asked for the others.
+pub(super) struct Known<'a> {
+    pub entries: &'a [raw::SecretEntry],
+    pub doppler: bool,
+}
+
+/// The routes, checked. Hosts are unique by name and effective port.
+pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) -> Vec<RouteSettings> {
+    if file.is_empty() {
+        report.add(&Place::of("routes"), "no routes: without one, every call is refused; see examples/minimal.yaml");
+    }
+    let mut first = HashMap::new();
+    let mut routes = Vec::new();
+    for (index, raw) in file.iter().enumerate() {
+        let place = Place::of("routes").index(index);
+        let host = report.take(&place.key("upstream_host"), host::parse(&raw.upstream_host));
+        let settings = route(raw, host.as_ref(), &place, report);
+        if let Some(host) = host {
+            let target = (host.name().to_owned(), host.port().unwrap_or(settings.scheme.default_port()));
+            if let Some(before) = first.get(&target) {
+                let message = format!(
+                    "config: duplicate route for host {}; it already stands in {before}",
+                    quoted(&raw.upstream_host.to_ascii_lowercase())
+                );
+                report.add(&place.key("upstream_host"), message);
+            } else {
+                first.insert(target, place.clone());
+            }
+        }
+        if let Some(injection) = &settings.injection {
+            check_secret(&injection.secret_id, &place.key("secret_id"), known, report);
+        }
+        routes.push(settings);
+    }
+    routes
+}
+
+fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Report) -> RouteSettings {
+    let scheme = match raw.upstream_scheme {
+        raw::Scheme::Https => Scheme::Https,
+        raw::Scheme::Http => Scheme::Http,
+    };
+    let upstream_address = match raw.upstream_address.as_str() {
+        "" => None,
+        text => report.take(&place.key("upstream_address"), address::upstream(text)),
+    };
+    let by_address = upstream_address.map(|address| address.ip().to_canonical().is_loopback());
+    let on_loopback = by_address.or(host.map(|host| is_loopback_host(host.name())));
+    // Without a readable host there is nothing to say about it yet.
+    if scheme == Scheme::Http && !raw.allow_cleartext && on_loopback == Some(false) {
+        let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";
+        report.add(&place.key("upstream_scheme"), message);
+    }
+    RouteSettings {
+        upstream_host: raw.upstream_host.clone(),
+        scheme,
+        upstream_address,
+        allow_cidrs: listeners::networks(&raw.allow_cidrs, &place.key("allow_cidrs"), report),
+        ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
+        injection: injection(raw, place, report),
+        allow_encoded_slash: raw.allow_encoded_slash,
+        timeouts: Timeouts {
+            connect: raw.timeouts.connect.0,
+            first_byte: raw.timeouts.first_byte.0,
+            idle: raw.timeouts.idle.0,
+        },
+    }
+}
+
+/// The three keys of an injection: all of them, or none.
+fn injection(raw: &raw::Route, place: &Place, report: &mut Report) -> Option<InjectionSettings> {
+    let keys = [
+        ("secret_id", &raw.secret_id),
+        ("inject_header", &raw.inject_header),
+        ("header_value_template", &raw.header_value_template),
+    ];
+    let there = |key: &str, text: &str| !text.is_empty() || report.is_broken(&place.key(key));
+    let (given, missing): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(key, text)| there(key, text));
+    let (first, _) = given.first()?;
+    if !missing.is_empty() {
+        let missing: Vec<&str> = missing.iter().map(|(key, _)| *key).collect();
+        report.add(&place.key(first), format!("needs {} beside it", missing.join(" and ")));
+    }
+    if !raw.inject_header.is_empty() {
+        report.take(&place.key("inject_header"), injection::header(&raw.inject_header));
+    }
+    if !raw.header_value_template.is_empty() {
+        report.take(&place.key("header_value_template"), injection::template(&raw.header_value_template));
+    }
+    (!raw.secret_id.is_empty()).then(|| InjectionSettings {
+        secret_id: raw.secret_id.clone(),
+        header: raw.inject_header.clone(),
+        template: raw.header_value_template.clone(),
+    })
+}
+
+fn check_secret(id: &str, place: &Place, known: &Known, report: &mut Report) {
+    let ids = || known.entries.iter().map(|entry| entry.id.as_str());
+    let secrets = Place::of("secrets");
+    // An entry whose id could not be read may be the one that is meant.
+    let unreadable = |index| report.is_broken(&secrets.index(index).key("id"));
+    if known.doppler
+        || ids().any(|known| known == id)
+        || report.is_broken(&secrets)
+        || (0..known.entries.len()).any(unreadable)
+    {
+        return;
+    }
+    let hint = match spelling::nearest(id, ids().filter(|id| !id.is_empty())) {
+        Some(near) => format!("; did you mean {}?", quoted(near)),
+        None => "; add one, or give a Doppler token (VEILWARDEN_DOPPLER_TOKEN or secret_stores.doppler.token_file)"
+            .to_owned(),
+    };
+    report.add(place, format!("no entry of secrets has the id {}{hint}", quoted(id)));
+}
+
+/// Whether some route's secret is looked up in Doppler because no entry names it.
+pub(super) fn look_up(routes: &[RouteSettings], entries: &[raw::SecretEntry]) -> bool {
+    let mut ids = routes.iter().filter_map(|route| route.injection.as_ref()).map(|injection| &injection.secret_id);
+    ids.any(|id| !entries.iter().any(|entry| entry.id == *id))
+}
