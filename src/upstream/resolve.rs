@@ -24,7 +24,8 @@ pub async fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if name == "localhost" || name.ends_with(".localhost") {
         return Ok(vec![with_port(Ipv4Addr::LOCALHOST.into()), with_port(Ipv6Addr::LOCALHOST.into())]);
     }
-    let found = tokio::net::lookup_host((format!("{name}.").as_str(), port)).await?;
+    let absolute = format!("{name}.");
+    let found = tokio::net::lookup_host((absolute.as_str(), port)).await?;
     Ok(found.take(MAX_ADDRESSES).collect())
 }
 
