@@ -1,6 +1,9 @@
 //! The real app against loopback peers. One binary, one file a subject; `world` is the harness.
 
+mod fields;
 mod framing;
+mod hosts;
 mod layers;
 mod road;
+mod targets;
 mod world;
