@@ -4,6 +4,7 @@ mod fields;
 mod framing;
 mod hosts;
 mod layers;
+mod mutations;
 mod road;
 mod targets;
 mod world;
