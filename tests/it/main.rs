@@ -6,5 +6,6 @@ mod hosts;
 mod layers;
 mod mutations;
 mod road;
+mod rows;
 mod targets;
 mod world;
