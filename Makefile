@@ -53,7 +53,6 @@ test-all: test test-tree test-opa test-integration test-demo ## Everything that 
 
 .PHONY: bench
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own
-	scripts/install-test-tools nginx wrk
 	scripts/bench
 	$(CARGO) bench --locked
 
