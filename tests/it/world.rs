@@ -3,6 +3,7 @@
 //! `World::new()` has two routes as in `hostile-cases.md`: `a.test` takes `Authorization: Bearer <CANARY_A>`,
 //! `b.test` takes `X-Api-Key: <CANARY_B>`. Every secret is unique to its world.
 
+pub mod exchange;
 pub mod kubernetes;
 pub mod logs;
 pub mod raw;
@@ -34,6 +35,7 @@ pub struct World {
     pub kubernetes: Option<Kubernetes>,
     pub directory: TempDir,
     route_lines: String,
+    more_routes: String,
     kubernetes_lines: String,
     policy: String,
     rest: String,
@@ -78,6 +80,7 @@ impl World {
             kubernetes: None,
             directory: TempDir::new().unwrap(),
             route_lines: String::new(),
+            more_routes: String::new(),
             kubernetes_lines: String::new(),
             policy: "{engine: config, default_allow: true}".to_owned(),
             rest: String::new(),
@@ -96,7 +99,13 @@ impl World {
         let policies = self.directory.path().join("policies");
         std::fs::create_dir_all(&policies).unwrap();
         std::fs::write(policies.join("policy.rego"), module).unwrap();
-        self.policy = format!("{{engine: opa, policy_path: {}}}", policies.display());
+        self.policy = format!("{{engine: opa, policy_path: {}, timeout: 10s}}", policies.display());
+        self
+    }
+
+    /// One more route (flow style).
+    pub fn route(mut self, line: &str) -> World {
+        self.more_routes.push_str(&format!("  - {line}\n"));
         self
     }
 
@@ -121,6 +130,7 @@ impl World {
 
     fn yaml(&self) -> String {
         let (a, b, lines, policy, rest) = (self.a.address, self.b.address, &self.route_lines, &self.policy, &self.rest);
+        let more_routes = &self.more_routes;
         let directory = self.directory.path().display();
         let kubernetes = match &self.kubernetes {
             Some(kubernetes) => kubernetes.section(self.directory.path(), &self.kubernetes_lines),
@@ -133,7 +143,7 @@ impl World {
              secrets:\n  - {{id: KEY_A, value: {canary_a}}}\n  - {{id: KEY_B, value: {canary_b}}}\n\
              routes:\n\
              \x20 - {{upstream_host: a.test, upstream_scheme: http, upstream_address: \"{a}\", secret_id: KEY_A, inject_header: Authorization, header_value_template: \"Bearer {{{{secret}}}}\"{lines}}}\n\
-             \x20 - {{upstream_host: b.test, upstream_scheme: http, upstream_address: \"{b}\", secret_id: KEY_B, inject_header: X-Api-Key, header_value_template: \"{{{{secret}}}}\"{lines}}}\n\
+             \x20 - {{upstream_host: b.test, upstream_scheme: http, upstream_address: \"{b}\", secret_id: KEY_B, inject_header: X-Api-Key, header_value_template: \"{{{{secret}}}}\"{lines}}}\n{more_routes}\
              policy: {policy}\naudit: {{output: \"{directory}/audit.jsonl\"}}\n{rest}\n"
         )
     }
@@ -263,7 +273,9 @@ impl Started {
     /// The audit records so far.
     pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+        // The last line may still be in the making.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
     /// The record of the call with this answer; waits for it.
