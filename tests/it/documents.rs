@@ -11,8 +11,8 @@ use std::path::Path;
 
 use markdown::root;
 
-/// Every source file, tests included, in one text.
-fn sources() -> String {
+/// Every source file below these directories, in one text.
+fn sources(directories: &[&str]) -> String {
     fn read(directory: &Path, all: &mut String) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -24,7 +24,6 @@ fn sources() -> String {
         }
     }
     let mut all = String::new();
-    read(&root().join("src"), &mut all);
-    read(&root().join("tests"), &mut all);
+    directories.iter().for_each(|directory| read(&root().join(directory), &mut all));
     all
 }

@@ -29,7 +29,7 @@ pub fn all() -> Vec<Document> {
     let mut paths = Vec::new();
     markdown_below(&root(), &mut paths);
     paths.sort();
-    paths.iter().map(|path| Document::read(path)).collect()
+    paths.iter().map(Document::read).collect()
 }
 
 fn markdown_below(directory: &Path, found: &mut Vec<PathBuf>) {

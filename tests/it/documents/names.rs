@@ -33,12 +33,12 @@ fn every_link_leads_somewhere() {
 fn is_test_name(span: &str) -> bool {
     let words: Vec<_> = span.split('_').collect();
     let plain = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    words.len() >= 5 && words.iter().all(|word| plain(&word)) && !span.starts_with("veilwarden_")
+    words.len() >= 5 && words.iter().all(plain) && !span.starts_with("veilwarden_")
 }
 
 #[test]
 fn every_test_that_holds_a_promise_exists() {
-    let sources = sources();
+    let sources = sources(&["src", "tests"]);
     let mut named = 0;
     for document in markdown::all() {
         for (line, name) in document.code_spans().into_iter().filter(|(_, span)| is_test_name(span)) {

@@ -65,7 +65,7 @@ fn every_metric_is_documented_with_its_type_and_labels_and_no_other_is() {
 
 #[test]
 fn every_result_of_an_authentication_is_documented() {
-    let sources = sources();
+    let sources = sources(&["src"]);
     let text = fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let start = text.find("`method` of `veilwarden_auth_attempts_total`").expect("the paragraph");
     let paragraph = text[start..].split("\n\n").next().unwrap();
@@ -105,7 +105,7 @@ fn every_error_code_is_in_the_readme_with_its_status() {
 
 #[test]
 fn every_cause_that_operators_are_told_to_look_for_is_written_somewhere() {
-    let sources = sources();
+    let sources = sources(&["src"]);
     for row in Document::read("docs/operations.md").table("| code | `cause` begins with, or log line | look here |") {
         let lines = row[1].split('"').skip(1).step_by(2);
         for cause in codes(&row[1]).into_iter().chain(lines) {
