@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod dial;
 pub mod guard;
+pub mod resolve;
 pub mod upload;
 
 use std::error::Error as StdError;

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use crate::audit::Record;
 use crate::error::Error;
+use crate::gate::Busy;
 use crate::request::fields;
 
 /// What the caller reads.
@@ -22,6 +23,8 @@ pub struct Answer {
     body: Source,
     /// Written when the answer has ended or the caller has hung up.
     record: Option<Record>,
+    /// Keeps the connection from being taken for idle.
+    busy: Option<Busy>,
 }
 
 #[derive(Debug)]
@@ -37,18 +40,24 @@ pub struct BrokenOff(String);
 
 impl Answer {
     pub fn upstream(body: Incoming, idle: Duration) -> Answer {
-        Answer { body: Source::Upstream { body, idle, timer: None }, record: None }
+        Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
     }
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
-        Answer { body: Source::Own(Some(body.into())), record: None }
+        Answer { body: Source::Own(Some(body.into())), record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.
     pub fn recorded(mut self, mut record: Record) -> Answer {
         record.complete = self.is_end_stream();
         self.record = Some(record);
+        self
+    }
+
+    /// Gives the body what it has to keep until it has ended.
+    pub fn keeping(mut self, busy: Busy) -> Answer {
+        self.busy = Some(busy);
         self
     }
 

@@ -59,7 +59,9 @@ fn remove_disguised(headers: &mut HeaderMap, name: &HeaderName) {
 /// Fields that no route may inject: they frame the message or belong to the proxy.
 pub fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
-    is_hop_by_hop(name) || is_private(name) || matches!(name, "host" | "content-length" | "expect" | "content-encoding")
+    is_hop_by_hop(name)
+        || is_private(name)
+        || matches!(name, "host" | "content-length" | "content-encoding" | "expect" | "max-forwards" | "via")
 }
 
 fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {

@@ -2,11 +2,18 @@
 
 mod answers;
 mod binary;
+mod documents;
+mod fields;
+mod framing;
+mod hosts;
 mod identity;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod mutations;
 mod policy;
 mod road;
+mod rows;
 mod stores;
+mod targets;
 mod world;

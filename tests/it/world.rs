@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod doppler;
+pub mod exchange;
 pub mod kubernetes;
 pub mod logs;
 pub mod process;
@@ -369,7 +370,9 @@ impl Started {
     /// The audit records so far.
     pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+        // The last line may still be in the making.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
     /// The record of the call with this answer; waits for it.
