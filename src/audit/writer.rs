@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -51,11 +52,28 @@ pub struct Place(Option<OwnedPermit<Vec<u8>>>);
 pub struct Writer(Option<JoinHandle<()>>);
 
 impl Trail {
+    /// A trail that goes nowhere.
+    pub fn closed() -> Trail {
+        Trail { queue: None, when_full: WhenFull::Drop, counts: Arc::default() }
+    }
+
+    /// Whether the output could be opened, as far as that can be told without making a file.
+    pub fn check(settings: &AuditSettings) -> io::Result<()> {
+        let AuditOutput::File(path) = &settings.output else { return Ok(()) };
+        match OpenOptions::new().append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                std::fs::read_dir(directory).map(drop)
+            }
+            opened => opened.map(drop),
+        }
+    }
+
     /// Opens the output and starts the writer. A file is appended to and made with mode 0600.
     pub fn open(settings: &AuditSettings) -> io::Result<(Trail, Writer)> {
         let when_full = settings.when_full;
         let sink: Box<dyn Write + Send> = match &settings.output {
-            AuditOutput::Off => return Ok((Trail { queue: None, when_full, counts: Arc::default() }, Writer(None))),
+            AuditOutput::Off => return Ok((Trail::closed(), Writer(None))),
             AuditOutput::Stdout => Box::new(io::stdout()),
             AuditOutput::File(path) => {
                 use std::os::unix::fs::OpenOptionsExt;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::token;
 use crate::app::{App, Running};
@@ -66,6 +67,7 @@ pub struct Scene {
     directory: Directory,
     running: Running,
     echo: JoinHandle<std::io::Result<()>>,
+    _log: WorkerGuard,
 }
 
 impl Scene {
@@ -76,9 +78,9 @@ impl Scene {
         let echo = tokio::spawn(echo::serve(listener));
         let directory = Directory::make()?;
         let key = format!("demo-{}", random_hex()?);
-        let (running, cluster) = start(&way, &key, upstream, &directory.0).await?;
+        let (running, cluster, log) = start(&way, &key, upstream, &directory.0).await?;
         let proxy = running.listen.first().copied().ok_or_else(|| anyhow!("the proxy does not listen"))?;
-        Ok(Scene { way, proxy, key, cluster, directory, running, echo })
+        Ok(Scene { way, proxy, key, cluster, directory, running, echo, _log: log })
     }
 
     /// Where the proxy writes its audit records.
@@ -126,7 +128,12 @@ impl Scene {
     }
 }
 
-async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> Result<(Running, Option<String>)> {
+async fn start(
+    way: &Way,
+    key: &str,
+    upstream: SocketAddr,
+    directory: &Path,
+) -> Result<(Running, Option<String>, WorkerGuard)> {
     let policies = directory.join("policies");
     fs::create_dir(&policies).context("no directory for the policy")?;
     fs::write(policies.join("demo.rego"), POLICY).context("the policy cannot be written")?;
@@ -140,10 +147,10 @@ async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> 
     let environment = |name: &str| session.clone().filter(|_| name == "VEILWARDEN_SESSION_SECRET");
     let config = Config::parse(&text, Path::new("demo"), &Overrides::default(), &environment)
         .map_err(|mistakes| anyhow!("the embedded configuration is broken:\n{mistakes}"))?;
-    log::init(config.log);
+    let log = log::init(config.log);
     let app = App::build(config).await?;
     let cluster = app.cluster().map(ToOwned::to_owned);
-    Ok((app.start().await?, cluster))
+    Ok((app.start().await?, cluster, log))
 }
 
 /// A directory that only we can read, removed when it is dropped.
