@@ -87,7 +87,11 @@ impl Rego {
             let _held_to_the_end_even_if_nobody_waits = permit;
             Self::run(evaluation, &plan, &pace)
         });
-        decided.await.unwrap_or_else(|error| Err(Error::Evaluation(error.to_string())))
+        // One step of the interpreter cannot be interrupted: the thread ends with it, but nobody waits for that.
+        match timeout(self.plan.budget * 2, decided).await {
+            Ok(decided) => decided.unwrap_or_else(|error| Err(Error::Evaluation(error.to_string()))),
+            Err(_) => Err(Error::Timeout),
+        }
     }
 }
 
