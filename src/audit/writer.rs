@@ -177,11 +177,17 @@ mod tests {
 
     /// A sink that writes nothing until it is opened.
     #[derive(Clone, Default)]
-    struct Sluice(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Sluice(Arc<(Mutex<Held>, Condvar)>);
+
+    #[derive(Default)]
+    struct Held {
+        open: bool,
+        written: Vec<u8>,
+    }
 
     impl Sluice {
         fn open(&self) {
-            self.0.0.lock().unwrap().0 = true;
+            self.0.0.lock().unwrap().open = true;
             self.0.1.notify_all();
         }
     }
@@ -189,8 +195,8 @@ mod tests {
     impl Write for Sluice {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
             let guard = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(guard, |state| !state.0).unwrap();
-            state.1.extend_from_slice(buf);
+            let mut state = self.0.1.wait_while(guard, |state| !state.open).unwrap();
+            state.written.extend_from_slice(buf);
             Ok(buf.len())
         }
 
@@ -270,6 +276,6 @@ mod tests {
         }
         drop(trail);
         writer.join();
-        assert_eq!(sluice.0.0.lock().unwrap().1.len(), 5000);
+        assert_eq!(sluice.0.0.lock().unwrap().written.len(), 5000);
     }
 }

@@ -23,7 +23,6 @@ const LINES: usize = 8192;
 ///
 /// A reader of stderr that does not keep up loses lines, counted by nobody, but holds up no call. What is waiting is
 /// written when the guard is dropped.
-#[must_use]
 pub fn init(settings: LogSettings) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(std::io::stderr());
     let level = settings.level.as_str().to_ascii_lowercase();
