@@ -72,9 +72,9 @@ fn listen_hint(cause: &io::Error) -> &'static str {
 
 /// Everything that a start needs, built and checked, with no socket open yet. `check` stops here.
 pub struct App {
-    pipeline: Arc<Pipeline>,
+    /// Its trail is opened at the start: `check` must not leave a file behind.
+    pipeline: Pipeline,
     own: Own,
-    writer: Writer,
     config: Config,
     cluster: Option<String>,
 }
@@ -106,32 +106,24 @@ impl App {
         let kubernetes = kubernetes(config.kubernetes.as_ref(), &metrics).await.map_err(&mut keep).ok();
         let own = Own::default();
         let upstreams = routes.as_ref().and_then(|routes| upstreams(routes, &own).map_err(&mut keep).ok());
-        let audit =
-            Trail::open(&config.audit).map_err(|cause| Error::Audit { output: config.audit.output.clone(), cause });
+        let audit = Trail::check(&config.audit).map_err(|cause| audit_error(&config, cause));
         let audit = audit.map_err(&mut keep).ok();
-        let (
-            Some(routes),
-            Some(policy),
-            Some(secrets),
-            Some(session),
-            Some(kubernetes),
-            Some(upstreams),
-            Some((trail, writer)),
-        ) = (routes, policy, secrets, session, kubernetes, upstreams, audit)
+        let (Some(routes), Some(policy), Some(secrets), Some(session), Some(kubernetes), Some(upstreams), Some(())) =
+            (routes, policy, secrets, session, kubernetes, upstreams, audit)
         else {
             return Err(Errors(wrong));
         };
         let (authenticator, cluster) = kubernetes.unzip();
-        let pipeline = Arc::new(Pipeline {
+        let pipeline = Pipeline {
             kubernetes: authenticator.is_some(),
             authn: Authn::new(session, authenticator),
             rules: Rules { routes, policy },
             secrets: Box::new(secrets),
             upstreams,
             metrics,
-            trail,
-        });
-        Ok(App { pipeline, own, writer, config, cluster })
+            trail: Trail::closed(),
+        };
+        Ok(App { pipeline, own, config, cluster })
     }
 
     /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
@@ -140,7 +132,7 @@ impl App {
     }
 
     /// Binds the listeners and begins to accept. Either all of them are bound or none.
-    pub async fn start(self) -> Result<Running, Errors> {
+    pub async fn start(mut self) -> Result<Running, Errors> {
         let mut listeners = Vec::new();
         for address in &self.config.listen {
             listeners.push(bind(*address).await?);
@@ -152,43 +144,47 @@ impl App {
         let listen: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let admin_listen = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         self.own.set(listen.iter().copied().chain(admin_listen).collect());
+        let opened = Trail::open(&self.config.audit).map_err(|cause| Errors(vec![audit_error(&self.config, cause)]));
+        let (trail, writer) = opened?;
+        self.pipeline.trail = trail;
+        let pipeline = Arc::new(self.pipeline);
         let (starter, drain) = Drain::new();
-        let admin = self.admin(admin, &drain);
-        let proxies = self.proxies(listeners, &drain);
-        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer: self.writer })
+        let admin = serve_admin(&pipeline, admin, &drain);
+        let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
+        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer })
     }
+}
 
-    fn admin(&self, listener: Option<TcpListener>, drain: &Drain) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        if let Some(listener) = listener {
-            let (metrics, trail) = (self.pipeline.metrics.clone(), self.pipeline.trail.clone());
-            let admin = Arc::new(Admin { metrics, trail, drain: drain.clone() });
-            tasks.spawn(accept(listener, None, move |stream, _| Some(admin.clone().serve(stream))));
-        }
-        tasks
+fn serve_admin(pipeline: &Pipeline, listener: Option<TcpListener>, drain: &Drain) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if let Some(listener) = listener {
+        let (metrics, trail) = (pipeline.metrics.clone(), pipeline.trail.clone());
+        let admin = Arc::new(Admin { metrics, trail, drain: drain.clone() });
+        tasks.spawn(accept(listener, None, move |stream, _| Some(admin.clone().serve(stream))));
     }
+    tasks
+}
 
-    fn proxies(&self, listeners: Vec<TcpListener>, drain: &Drain) -> JoinSet<()> {
-        let limits = self.config.limits;
-        let reverse = Arc::new(Reverse {
-            pipeline: self.pipeline.clone(),
-            limits: gate::Limits {
-                max_headers: limits.max_headers,
-                max_header_bytes: limits.max_header_bytes,
-                max_target_bytes: limits.max_target_bytes,
-                header_timeout: limits.header_timeout,
-                idle_timeout: limits.idle_timeout,
-            },
-            allow_peers: self.config.allow_peers.clone(),
-        });
-        let mut tasks = JoinSet::new();
-        for listener in listeners {
-            let (reverse, drain) = (reverse.clone(), drain.clone());
-            let end = Some((drain.clone(), limits.drain_timeout));
-            tasks.spawn(accept(listener, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
-        }
-        tasks
+fn serve_proxies(pipeline: &Arc<Pipeline>, config: &Config, listeners: Vec<TcpListener>, drain: &Drain) -> JoinSet<()> {
+    let limits = config.limits;
+    let reverse = Arc::new(Reverse {
+        pipeline: Arc::clone(pipeline),
+        limits: gate::Limits {
+            max_headers: limits.max_headers,
+            max_header_bytes: limits.max_header_bytes,
+            max_target_bytes: limits.max_target_bytes,
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+        },
+        allow_peers: config.allow_peers.clone(),
+    });
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        let (reverse, drain) = (reverse.clone(), drain.clone());
+        let end = Some((drain.clone(), limits.drain_timeout));
+        tasks.spawn(accept(listener, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
     }
+    tasks
 }
 
 impl Running {
@@ -206,6 +202,10 @@ impl Running {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Errors> {
     TcpListener::bind(address).await.map_err(|cause| Errors(vec![Error::Listen { address, cause }]))
+}
+
+fn audit_error(config: &Config, cause: io::Error) -> Error {
+    Error::Audit { output: config.audit.output.clone(), cause }
 }
 
 fn session(config: &Config) -> Result<Option<Session>, Error> {

@@ -11,6 +11,7 @@
 mod chunks;
 mod framer;
 mod head;
+pub mod write_limit;
 
 use std::future::Future;
 use std::io;
@@ -25,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use framer::Framer;
+use write_limit::WriteLimit;
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
@@ -46,7 +48,7 @@ pub struct Limits {
     pub max_target_bytes: usize,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
-    /// Between requests.
+    /// Between requests, and between two pieces of an answer that the peer takes.
     pub idle_timeout: Duration,
 }
 
@@ -126,7 +128,8 @@ impl Drop for Busy {
     }
 }
 
-/// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched.
+/// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched, but not
+/// without end: a peer that takes nothing for `idle_timeout` is given up.
 #[derive(Debug)]
 pub struct Gate<IO> {
     io: IO,
@@ -137,6 +140,7 @@ pub struct Gate<IO> {
     handle: Handle,
     ended: Ended,
     clock: Clock,
+    writes: WriteLimit,
     linger: Option<Linger>,
 }
 
@@ -158,6 +162,7 @@ impl<IO> Gate<IO> {
             handle: Handle::default(),
             ended: Ended::No,
             clock: Clock::new(limits),
+            writes: WriteLimit::new(limits.idle_timeout),
             linger: None,
         }
     }
@@ -298,7 +303,9 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_write(cx, buf);
+        gate.writes.watch(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -306,7 +313,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
+        gate.writes.watch(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -314,7 +323,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_flush(cx);
+        gate.writes.watch(cx, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

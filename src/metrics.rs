@@ -194,7 +194,11 @@ impl Metrics {
         let mut extra = Registry::default();
         let (written, dropped) = (ConstCounter::new(audit.written), ConstCounter::new(audit.dropped));
         extra.register("veilwarden_audit_events", "Audit records written", written);
-        extra.register("veilwarden_audit_dropped", "Audit records dropped because the queue was full", dropped);
+        extra.register(
+            "veilwarden_audit_dropped",
+            "Audit records lost because the queue was full or the output failed",
+            dropped,
+        );
         process::register(&mut extra);
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;

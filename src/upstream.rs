@@ -11,9 +11,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme as UriScheme};
 use http::{Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -71,6 +72,7 @@ impl Upstreams {
         *request.uri_mut() = upstream.uri(outgoing.target)?;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = outgoing.headers;
+        frame(&mut request);
         let connection = capture_connection(&mut request);
         let answer = upstream.client.request(request);
         let sent = Instant::now();
@@ -108,8 +110,16 @@ impl Upstream {
     }
 }
 
+/// hyper leaves out a body of unknown length when the method rarely has one, unless it is told.
+fn frame(request: &mut Request<Upload>) {
+    let body = request.body();
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 /// Waits for the answer's head. The limit runs from the moment when both a connection is there (dialling has a
-/// limit of its own) and the caller's body has stopped moving.
+/// limit of its own) and the caller's body has ended (so does that).
 async fn await_head(
     answer: impl Future<Output = Result<Response<Incoming>, legacy::Error>>,
     mut connection: CaptureConnection,
@@ -126,9 +136,10 @@ async fn await_head(
     loop {
         match timeout_at(since + first_byte, &mut answer).await {
             Ok(answer) => return answer.map_err(|error| fault(&error).into()),
-            Err(_) => match progress.last().filter(|last| *last > since) {
-                Some(last) => since = last,
-                None => return Err(Fault::FirstByteTimeout.into()),
+            Err(_) => match progress.ended_before(since) {
+                None => since = Instant::now(),
+                Some(ended) if ended > since => since = ended,
+                Some(_) => return Err(Fault::FirstByteTimeout.into()),
             },
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -11,15 +12,23 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::audit::visible;
 use crate::config::{LogFormat, LogSettings};
 
-/// The target of the line that says where we listen; it is written at every level.
-pub const READY: &str = "veilwarden::ready";
+/// The target of what is said at every start, whatever the level: where we listen, and warnings.
+pub const START: &str = "veilwarden::start";
+
+/// Lines that may wait for stderr.
+const LINES: usize = 8192;
 
 /// Starts logging. Only our own modules log below `warn`: libraries may print what they send and receive. The
 /// Kubernetes client says nothing: it has a line for every failed call, we have one for an outage.
-pub fn init(settings: LogSettings) {
+///
+/// A reader of stderr that does not keep up loses lines, counted by nobody, but holds up no call. What is waiting is
+/// written when the guard is dropped.
+#[must_use]
+pub fn init(settings: LogSettings) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(std::io::stderr());
     let level = settings.level.as_str().to_ascii_lowercase();
-    let filter = EnvFilter::new(format!("warn,kube_client=off,veilwarden={level},{READY}=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = EnvFilter::new(format!("warn,kube_client=off,veilwarden={level},{START}=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     // A second start in one process keeps the first one's log.
     let _ = match settings.format {
         LogFormat::Json => {
@@ -28,6 +37,7 @@ pub fn init(settings: LogSettings) {
         }
         LogFormat::Text => builder.with_ansi(false).map_event_format(Visible).try_init(),
     };
+    guard
 }
 
 /// Each event is one line in which everything can be seen, whatever peers have said.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::log;
 use crate::app::{App, Running};
@@ -18,7 +19,7 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     let starting = tokio::spawn(start(file.to_owned(), overrides.clone()));
     tokio::select! {
         started = starting => match started {
-            Ok(Ok(running)) => serve(running, &mut signals).await,
+            Ok(Ok((running, _log))) => serve(running, &mut signals).await,
             Ok(Err(mistakes)) => fail(&mistakes),
             Err(_) => fail("the start broke off"),
         },
@@ -30,23 +31,24 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
 }
 
 /// The error is what to print.
-async fn start(file: PathBuf, overrides: Overrides) -> Result<Running, String> {
+async fn start(file: PathBuf, overrides: Overrides) -> Result<(Running, WorkerGuard), String> {
     let config = Config::load(&file, &overrides, &process_environment).map_err(|mistakes| mistakes.to_string())?;
-    log::init(config.log);
+    let log = log::init(config.log);
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(target: log::START, "{warning}");
     }
     let app = App::build(config).await.map_err(|errors| errors.to_string())?;
     if let Some(cluster) = app.cluster() {
         tracing::info!(cluster, "tokens are judged by this cluster");
     }
-    app.start().await.map_err(|errors| errors.to_string())
+    let running = app.start().await.map_err(|errors| errors.to_string())?;
+    Ok((running, log))
 }
 
 async fn serve(running: Running, signals: &mut Signals) -> ExitCode {
     let listen = running.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let admin_listen = running.admin_listen.map_or("off".to_owned(), |address| address.to_string());
-    tracing::info!(target: log::READY, listen, admin_listen, version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::info!(target: log::START, listen, admin_listen, version = env!("CARGO_PKG_VERSION"), "ready");
     let name = signals.next().await;
     tracing::info!(signal = name, "draining");
     tokio::select! {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -50,7 +50,8 @@ impl Answer {
 
     /// Gives the record to the body, which ends it.
     pub fn recorded(mut self, mut record: Record) -> Answer {
-        record.complete = self.is_end_stream();
+        // An answer to HEAD ends with its head.
+        record.complete = self.is_end_stream() || record.method == "HEAD";
         self.record = Some(record);
         self
     }
@@ -151,6 +152,9 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
     if code.status() == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
+    }
+    if code.status() == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     if let Some(wait) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

@@ -76,7 +76,11 @@ fn find(headers: &HeaderMap, kubernetes: bool) -> Result<Option<(HeaderName, Cre
         return Ok(Some((AUTHORIZATION, Credential::Token(token))));
     }
     match headers.get(SESSION_SECRET_FIELD) {
-        Some(value) => Ok(Some((SESSION_SECRET_FIELD, Credential::SessionSecret(visible(value)?)))),
+        // One that cannot be text is a wrong one, and looks like it.
+        Some(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            Ok(Some((SESSION_SECRET_FIELD, Credential::SessionSecret(SecretString::from(text)))))
+        }
         None => Ok(None),
     }
 }

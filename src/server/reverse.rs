@@ -18,6 +18,9 @@ use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
 use crate::pipeline::{Answer, Pipeline};
 use crate::request::fields;
 
+/// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
+const PARSER_SLACK: usize = 16 << 10;
+
 /// What every connection needs.
 pub struct Reverse {
     pub pipeline: Arc<Pipeline>,
@@ -54,6 +57,7 @@ impl Reverse {
         let mut builder = http1::Builder::new();
         // The gate has the limits; hyper's own timers would only double them.
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
+        builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(gate), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::guard::{Consent, Own};
 use super::resolve::resolve;
 use crate::error::Fault;
+use crate::gate::write_limit::WriteLimit;
 use crate::route::{Route, Scheme};
 
 /// The next address is tried when one has not answered for so long (RFC 8305 section 5).
@@ -67,6 +68,7 @@ struct Plan {
     consent: Consent,
     security: Security,
     connect: Duration,
+    idle: Duration,
 }
 
 #[derive(Debug)]
@@ -90,6 +92,7 @@ impl Dialer {
             consent: Consent::of(route, own),
             security,
             connect: route.timeouts.connect,
+            idle: route.timeouts.idle,
         }))
     }
 }
@@ -100,15 +103,16 @@ impl Plan {
         let tcp = race(addresses).await.map_err(|error| DialError::Tcp(Arc::new(error)))?;
         // Small messages go out at once; a failure here costs latency only.
         let _ = tcp.set_nodelay(true);
-        match &self.security {
-            Security::Cleartext => Ok(Stream::Plain(tcp)),
-            Security::Tls(_, None) => Err(DialError::NoServerName),
+        let io = match &self.security {
+            Security::Cleartext => Io::Plain(tcp),
+            Security::Tls(_, None) => return Err(DialError::NoServerName),
             Security::Tls(config, Some(name)) => {
                 let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
                 let tls = connecting.await.map_err(|error| DialError::Tls(Arc::new(error)))?;
-                Ok(Stream::Tls(Box::new(tls)))
+                Io::Tls(Box::new(tls))
             }
-        }
+        };
+        Ok(Stream { io, writes: WriteLimit::new(self.idle) })
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
@@ -174,11 +178,27 @@ impl tower_service::Service<Uri> for Dialer {
     }
 }
 
-/// A connection to an upstream.
+/// A connection to an upstream that takes what it is sent, or is given up.
 #[derive(Debug)]
-pub enum Stream {
+pub struct Stream {
+    io: Io,
+    writes: WriteLimit,
+}
+
+#[derive(Debug)]
+enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Calls the same method of whichever it is.
+macro_rules! either {
+    ($io:expr, $method:ident($($argument:expr),*)) => {
+        match $io {
+            Io::Plain(tcp) => Pin::new(tcp).$method($($argument),*),
+            Io::Tls(tls) => Pin::new(tls).$method($($argument),*),
+        }
+    };
 }
 
 impl Connection for Stream {
@@ -189,19 +209,15 @@ impl Connection for Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
+        either!(&mut self.get_mut().io, poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
+        let stream = self.get_mut();
+        let outcome = either!(&mut stream.io, poll_write(cx, buf));
+        stream.writes.watch(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -209,30 +225,25 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-        }
+        let stream = self.get_mut();
+        let outcome = either!(&mut stream.io, poll_write_vectored(cx, bufs));
+        stream.writes.watch(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(tcp) => tcp.is_write_vectored(),
-            Stream::Tls(tls) => tls.is_write_vectored(),
+        match &self.io {
+            Io::Plain(tcp) => tcp.is_write_vectored(),
+            Io::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
+        let stream = self.get_mut();
+        let outcome = either!(&mut stream.io, poll_flush(cx));
+        stream.writes.watch(cx, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
+        either!(&mut self.get_mut().io, poll_shutdown(cx))
     }
 }

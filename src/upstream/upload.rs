@@ -28,25 +28,37 @@ pub struct Upload {
     progress: Progress,
 }
 
-/// When the body last moved; nothing for a call without one.
+/// How far the body is; nothing for a call without one.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Option<Arc<Mutex<Instant>>>);
+pub struct Progress(Option<Arc<Mutex<State>>>);
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// More is to come. The body's own limit, and that on writing, see to it that this ends.
+    Moving,
+    EndedAt(Instant),
+}
 
 impl Progress {
-    pub fn last(&self) -> Option<Instant> {
-        self.0.as_ref().map(|last| *last.lock().unwrap_or_else(PoisonError::into_inner))
+    /// When the last byte went up; `None` while more is to come. A call without a body had none to wait for.
+    pub fn ended_before(&self, now: Instant) -> Option<Instant> {
+        match self.0.as_ref().map(|state| *state.lock().unwrap_or_else(PoisonError::into_inner)) {
+            None => Some(now),
+            Some(State::EndedAt(at)) => Some(at),
+            Some(State::Moving) => None,
+        }
     }
 
-    fn note(&self) {
-        if let Some(last) = &self.0 {
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn end(&self) {
+        if let Some(state) = &self.0 {
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = State::EndedAt(Instant::now());
         }
     }
 }
 
 impl Upload {
     pub fn new(body: Incoming, idle: Duration) -> (Upload, Progress) {
-        let progress = Progress((!body.is_end_stream()).then(|| Arc::new(Mutex::new(Instant::now()))));
+        let progress = Progress((!body.is_end_stream()).then(|| Arc::new(Mutex::new(State::Moving))));
         (Upload { body, idle, timer: None, progress: progress.clone() }, progress)
     }
 }
@@ -61,13 +73,16 @@ impl Body for Upload {
             match Pin::new(&mut upload.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
                 Poll::Ready(Some(Ok(frame))) => {
-                    upload.progress.note();
                     upload.timer = None;
+                    // Whoever sends by length may not ask again.
+                    if upload.body.is_end_stream() {
+                        upload.progress.end();
+                    }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Broken::Framing(error.to_string())))),
                 Poll::Ready(None) => {
-                    upload.progress.note();
+                    upload.progress.end();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {

@@ -1,6 +1,8 @@
 //! Group B of hostile-cases.md: which host is meant. One rule: `X-Upstream-Host` alone names it, once, in a form that
 //! every parser reads alike, and it is a route's.
 
+mod ports;
+
 use crate::world::{Started, World};
 
 const MALFORMED: (u16, &str) = (400, "INVALID_HOST");
@@ -235,64 +237,5 @@ async fn b22_a_refusal_names_no_other_host_and_no_secret() {
         for word in ["a.test", "b.test", "KEY_A", "KEY_B", &*a, &b] {
             assert!(!everything.contains(word), "{host}: {everything} names {word}");
         }
-    }
-}
-
-/// How a host was understood.
-#[derive(Debug, PartialEq, Eq)]
-enum Meaning {
-    /// This route is meant: `http` port 80, `https` port 443, or the one on port 8443.
-    Route(&'static str),
-    Unknown,
-    Malformed,
-}
-
-/// The rule behind HAProxy's table: a scheme's own port and no port are one host; every other difference counts.
-#[tokio::test]
-async fn b07_b23_the_default_port_is_no_port() {
-    use Meaning::{Malformed, Route, Unknown};
-    let closed = "upstream_address: \"127.0.0.1:1\"";
-    let world = World::new()
-        .await
-        .route(&format!("{{upstream_host: s.test, upstream_scheme: https, {closed}}}"))
-        .route(&format!("{{upstream_host: \"p.test:8443\", upstream_scheme: https, {closed}}}"))
-        .route(&format!("{{upstream_host: \"e.test:80\", upstream_scheme: http, {closed}}}"))
-        .route(&format!("{{upstream_host: \"f.test:443\", upstream_scheme: http, {closed}}}"))
-        .start()
-        .await;
-    for (name, cases) in [
-        ("a.test", [Route("a.test"), Route("a.test"), Unknown, Unknown, Unknown]),
-        ("s.test", [Route("s.test"), Unknown, Route("s.test"), Unknown, Unknown]),
-        ("p.test", [Unknown, Unknown, Unknown, Route("p.test:8443"), Unknown]),
-        ("e.test", [Route("e.test"), Route("e.test"), Unknown, Unknown, Unknown]),
-        ("f.test", [Unknown, Unknown, Route("f.test:443"), Unknown, Unknown]),
-        ("u.test", [Unknown, Unknown, Unknown, Unknown, Unknown]),
-    ] {
-        for (port, expected) in ["", ":80", ":443", ":8443", ":65535"].iter().zip(cases) {
-            for spelled in [format!("{name}{port}"), format!("{}.{port}", name.to_uppercase())] {
-                assert_eq!(meaning(&world, &spelled).await, expected, "{spelled}");
-            }
-        }
-        for port in [":", ":0", ":080", ":0443", ":65536", ":+80", ":-80", ":80:80", ":80 ", ":http", ":8 0"] {
-            // White space around a field's value is no part of it (RFC 9110 section 5.5).
-            if port.trim() == port {
-                assert_eq!(meaning(&world, &format!("{name}{port}")).await, Malformed, "{name}{port}");
-            }
-        }
-    }
-}
-
-/// Asks for `/x` on a host. Routes other than a.test lead to a closed port, so that 502 means "found".
-async fn meaning(world: &Started, host: &str) -> Meaning {
-    let answer = world.send(to(world, host.as_bytes())).await;
-    match (answer.status, answer.code().as_str()) {
-        (200, _) | (502, "UPSTREAM_ERROR") => {
-            let name = world.record(&answer).await["upstream_host"].as_str().unwrap().to_owned();
-            let known = ["a.test", "s.test", "p.test:8443", "e.test", "f.test:443"];
-            Meaning::Route(known.into_iter().find(|known| *known == name).unwrap_or_else(|| panic!("{name}")))
-        }
-        UNKNOWN => Meaning::Unknown,
-        MALFORMED => Meaning::Malformed,
-        _ => panic!("{host}: {answer:?}"),
     }
 }

@@ -14,6 +14,7 @@ mod mutations;
 mod policy;
 mod road;
 mod rows;
+mod stalls;
 mod stores;
 mod targets;
 mod world;

@@ -21,7 +21,7 @@ pub(in crate::config) struct Limits {
     #[schemars(range(min = 1024, max = 1_048_576))]
     pub max_header_bytes: u32,
     /// The request target, in bytes; over it 414.
-    #[schemars(range(min = 64, max = 1_048_576))]
+    #[schemars(range(min = 64, max = 65_000))]
     pub max_target_bytes: u32,
     /// Calls at the same time.
     #[schemars(extend("x-later" = true))]
@@ -32,7 +32,7 @@ pub(in crate::config) struct Limits {
     /// From a connection's first byte of a request to the end of its header.
     #[schemars(extend("x-duration" = "positive"))]
     pub header_timeout: Time,
-    /// Between two requests on one connection.
+    /// Between two requests on one connection, and between two pieces of an answer that the caller takes.
     #[schemars(extend("x-duration" = "positive"))]
     pub idle_timeout: Time,
     /// How long calls may go on after the signal to stop.

@@ -1,0 +1,88 @@
+//! Peers that stand still: nobody may hold a connection, a call or the drain for ever by taking nothing.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::world::recorder::{OK, Step};
+use crate::world::{Started, World, raw, until, within};
+
+const LIMITS: &str = "timeouts: {first_byte: 1s, idle: 1s}";
+
+async fn world() -> Started {
+    World::new().await.route_options(LIMITS).config("limits: {idle_timeout: 1s}").start().await
+}
+
+/// Sends a body without end until the proxy closes.
+async fn pump(stream: &mut tokio::net::TcpStream) {
+    while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+}
+
+async fn nothing_is_left(world: &Started) {
+    within("the connections' end", async {
+        while !world.metrics().await.contains("veilwarden_connections 0\n") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    until("the upstream's connections' end", || world.a.open() == 0).await;
+}
+
+#[tokio::test]
+async fn k02_an_upstream_that_answers_early_and_takes_nothing_is_given_up() {
+    let world = world().await;
+    world.a.eager();
+    world.a.script(|_| vec![Step::Send(OK.to_vec()), Step::Pause(Duration::from_secs(15)), Step::Close]);
+    let mut stream = world.connect().await;
+    stream.write_all(world.request("POST", "/x", "Content-Length: 1000000000\r\n").as_bytes()).await.unwrap();
+    within("the end of the call", pump(&mut stream)).await;
+    drop(stream);
+    within("the connections' end", async {
+        while !world.metrics().await.contains("veilwarden_connections 0\n") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn k03_a_caller_that_takes_nothing_is_given_up_and_recorded() {
+    let world = world().await;
+    world.a.script(|_| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_vec();
+        std::iter::once(Step::Send(head)).chain((0..15_000).map(|_| Step::Send(vec![b'x'; 65536]))).collect()
+    });
+    let mut stream = world.connect().await;
+    stream.write_all(world.ok("").as_bytes()).await.unwrap();
+    until("the record", || world.audit().len() == 1).await;
+    assert_eq!(world.audit()[0]["complete"], false);
+    nothing_is_left(&world).await;
+}
+
+#[tokio::test]
+async fn an_upload_may_pause_longer_than_an_answer_may_take() {
+    let world = World::new().await.route_options("timeouts: {first_byte: 300ms, idle: 20s}").start().await;
+    let mut stream = world.connect().await;
+    stream.write_all(world.request("POST", "/x", "Content-Length: 6\r\n").as_bytes()).await.unwrap();
+    stream.write_all(b"abc").await.unwrap();
+    // The pause is what is tested.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stream.write_all(b"def").await.unwrap();
+    let answer = raw::read_answer(&mut stream).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(world.a.last().body, b"abcdef");
+}
+
+#[tokio::test]
+async fn a37_a_chunked_body_goes_up_whatever_the_method() {
+    let world = World::new().await.start().await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let head = world.request(method, "/x", "Transfer-Encoding: chunked\r\n");
+        let mut stream = world.connect().await;
+        stream.write_all(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes()).await.unwrap();
+        until("the request", || world.a.seen().last().is_some_and(|seen| seen.line().starts_with(method))).await;
+        let seen = world.a.last();
+        assert_eq!(seen.headers("transfer-encoding"), ["chunked"], "{method}");
+        assert!(String::from_utf8_lossy(&seen.body).contains("hello"), "{method}: {seen:?}");
+    }
+}
