@@ -308,7 +308,7 @@ async fn f15_an_upstream_without_tls_is_a_fault_within_the_connect_limit() {
 }
 
 #[tokio::test]
-async fn f16_a_connection_refused_or_reset_is_a_fault() {
+async fn f16_l10_a_connection_refused_or_reset_is_a_fault_and_heals_alone() {
     let down = Down::new();
     let world = World::new().await;
     let address = down.address;

@@ -346,6 +346,27 @@ async fn h22_a_token_ends_at_its_exp_whatever_the_ttl() {
 }
 
 #[tokio::test]
+async fn h24_no_call_fails_while_our_own_token_is_renewed() {
+    let world = forgetful().await;
+    world.assert_works("with the first token").await;
+    let path = world.directory.path().join("own-token");
+    for (content, what) in [("", "an empty file"), ("renewed-own-token", "a renewed one"), ("\n", "a blank file")] {
+        let next = world.directory.path().join("next-token");
+        std::fs::write(&next, content).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+        let reviews = api_server(&world).reviews();
+        within(what, async {
+            while api_server(&world).reviews() == reviews {
+                world.assert_works(what).await;
+            }
+        })
+        .await;
+    }
+    let shown = api_server(&world).recorder.last();
+    assert_eq!(shown.headers("authorization"), ["Bearer renewed-own-token"]);
+}
+
+#[tokio::test]
 async fn h36_our_own_identity_is_no_caller() {
     let mut world = World::new().await.kubernetes().await;
     let own = token("ours", "https://kubernetes.default.svc", 3600);

@@ -95,6 +95,14 @@ fn host_of(secret_id: &str) -> String {
     format!("{}.test", secret_id.to_ascii_lowercase().replace('_', "-"))
 }
 
+/// The secret part of a token. Whatever holds the whole of it, in any form, holds this in the same form.
+fn signature(token: &str) -> &str {
+    token.rsplit('.').next().unwrap()
+}
+
+/// Faults of the API server that are played.
+const FAULTS: usize = 11;
+
 fn canaries(world: &World, tag: &str, stored: Vec<(&'static str, String)>, more: &[(&str, &String)]) -> Canaries {
     let (kubernetes, doppler) = (world.kubernetes.as_ref().unwrap(), world.doppler.as_ref().unwrap());
     let good = kubernetes.token.clone();
@@ -105,22 +113,17 @@ fn canaries(world: &World, tag: &str, stored: Vec<(&'static str, String)>, more:
         Canary::new("KEY_A", &world.canary_a()),
         Canary::new("KEY_B", &world.canary_b()),
         Canary::new("the Doppler token", &doppler.token),
-        Canary::new("our own token", &kubernetes.own_token),
-        Canary::new("our own token", kubernetes.own_token.rsplit('.').next().unwrap()),
+        Canary::new("our own token", signature(&kubernetes.own_token)),
     ];
     secrets.extend(stored.iter().map(|(name, value)| Canary::new(name, value)));
     secrets.extend(more.iter().map(|(name, value)| Canary::new(name, value)));
     let session = world.session_secret();
     let mut credentials = vec![Canary::new("the session secret", &session), Canary::new("a wrong one", &wrong_session)];
-    for (name, token) in [("the good token", &good), ("the refused token", &refused), ("the expired token", &expired)] {
-        credentials.push(Canary::new(name, token));
-        // Whoever has the last part has the signature, which is the secret part of a token.
-        credentials.push(Canary::new(name, token.rsplit('.').next().unwrap()));
-    }
-    let judged: Vec<String> = (0..20).map(|n| token(&format!("judged-{n}-{tag}"), "veilwarden", 3600)).collect();
-    for token in &judged {
-        credentials.push(Canary::new("a token that a failing API server judged", token));
-        credentials.push(Canary::new("a token that a failing API server judged", token.rsplit('.').next().unwrap()));
+    let judged: Vec<String> = (0..FAULTS).map(|n| token(&format!("judged-{n}-{tag}"), "veilwarden", 3600)).collect();
+    let tokens = [("the good token", &good), ("the refused token", &refused), ("the expired token", &expired)];
+    for (name, token) in tokens.into_iter().chain(judged.iter().map(|token| ("a token of a failing API server", token)))
+    {
+        credentials.push(Canary::new(name, signature(token)));
     }
     Canaries { secrets, credentials, good, refused, expired, wrong_session, stored, judged }
 }
@@ -290,7 +293,7 @@ async fn api_servers(walk: &mut Walk, world: &Started, c: &Canaries) {
     fn failure(code: u16, echo: &str) -> Mode {
         Mode::Raw(code, json!({"kind": "Status", "message": echo, "reason": echo}).to_string())
     }
-    let faults: [(Fault, u16); 11] = [
+    let faults: [(Fault, u16); FAULTS] = [
         (|echo| status(json!({"authenticated": false, "error": echo})), 401),
         (|echo| status(kubernetes::accepted(echo)), 401),
         (|echo| status(kubernetes::accepted(&format!("system:serviceaccount:prod:{echo}"))), 401),
