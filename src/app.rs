@@ -16,7 +16,6 @@ use crate::authn::token_review::{Review, TokenReviewer};
 use crate::authn::{Authenticator, Authn, KubernetesSettings};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config};
-use crate::gate;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, PolicyEngine, Problems, Rego};
@@ -169,13 +168,7 @@ fn serve_proxies(pipeline: &Arc<Pipeline>, config: &Config, listeners: Vec<TcpLi
     let limits = config.limits;
     let reverse = Arc::new(Reverse {
         pipeline: Arc::clone(pipeline),
-        limits: gate::Limits {
-            max_headers: limits.max_headers,
-            max_header_bytes: limits.max_header_bytes,
-            max_target_bytes: limits.max_target_bytes,
-            header_timeout: limits.header_timeout,
-            idle_timeout: limits.idle_timeout,
-        },
+        limits: limits.gate,
         allow_peers: config.allow_peers.clone(),
     });
     let mut tasks = JoinSet::new();

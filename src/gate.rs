@@ -39,7 +39,7 @@ const LINGER_BYTES: usize = 1 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Number of field lines.
     pub max_headers: usize,

@@ -7,20 +7,12 @@ use super::mistakes::{Report, quoted};
 use super::overrides::Outside;
 use super::place::Place;
 use super::{raw, spelling};
+use crate::gate;
 
-/// Bounds on what a peer can make the process hold.
+/// Bounds on what a peer can make the process hold, and on its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Header fields of one request.
-    pub max_headers: usize,
-    /// All header fields of one request together, in bytes.
-    pub max_header_bytes: usize,
-    /// The request target, in bytes.
-    pub max_target_bytes: usize,
-    /// From the first byte of a request to the end of its header.
-    pub header_timeout: Duration,
-    /// Between two requests on one connection.
-    pub idle_timeout: Duration,
+    pub gate: gate::Limits,
     /// How long calls may go on after the signal to stop.
     pub drain_timeout: Duration,
 }
@@ -64,14 +56,14 @@ pub enum LogFormat {
 }
 
 pub(super) fn limits(file: &raw::Limits) -> Limits {
-    Limits {
+    let gate = gate::Limits {
         max_headers: file.max_headers as usize,
         max_header_bytes: file.max_header_bytes as usize,
         max_target_bytes: file.max_target_bytes as usize,
         header_timeout: file.header_timeout.0,
         idle_timeout: file.idle_timeout.0,
-        drain_timeout: file.drain_timeout.0,
-    }
+    };
+    Limits { gate, drain_timeout: file.drain_timeout.0 }
 }
 
 pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {

@@ -25,11 +25,13 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.cache.ttl, Duration::from_secs(300));
     assert_eq!(config.cache.max_stale, Duration::from_secs(900));
     let limits = Limits {
-        max_headers: 100,
-        max_header_bytes: 65_536,
-        max_target_bytes: 8192,
-        header_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
+        gate: crate::gate::Limits {
+            max_headers: 100,
+            max_header_bytes: 65_536,
+            max_target_bytes: 8192,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+        },
         drain_timeout: Duration::from_secs(25),
     };
     assert_eq!(config.limits, limits);
