@@ -8,7 +8,9 @@ SHELL := /usr/bin/env bash
 
 CARGO ?= cargo
 API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
-TOOLS := scripts/install-cargo-tool
+INSTALL_TOOL := scripts/install-cargo-tool
+CARGO_DENY := 0.20.2
+CARGO_TARPAULIN := 0.37.5
 
 .PHONY: help
 help: ## List the targets
@@ -56,7 +58,7 @@ bench: ## CPU time of the whole road beside a plain nginx, and the parts on thei
 
 .PHONY: coverage
 coverage: ## Line coverage; fails when src/authn is under 80 %
-	$(TOOLS) cargo-tarpaulin 0.37.5 --no-default-features
+	$(INSTALL_TOOL) cargo-tarpaulin $(CARGO_TARPAULIN) --no-default-features
 	scripts/coverage
 
 .PHONY: lint
@@ -64,8 +66,13 @@ lint: ## Formatting, clippy, shell scripts, workflows, licences and sources of t
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	scripts/lint-scripts
-	$(TOOLS) cargo-deny 0.20.2
+	$(INSTALL_TOOL) cargo-deny $(CARGO_DENY)
 	$(CARGO) deny --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: advisories
+advisories: ## Known weaknesses of the dependencies; downloads RustSec's list
+	$(INSTALL_TOOL) cargo-deny $(CARGO_DENY)
+	$(CARGO) deny --locked check advisories
 
 .PHONY: clean
 clean: ## Remove what was built and what was cached in this checkout

@@ -36,7 +36,6 @@ mod secrets;
 mod shape;
 mod spelling;
 
-pub use address::is_metadata;
 pub use mistakes::{Mistake, Mistakes};
 pub use operation::{AuditOutput, AuditSettings, Limits, LogFormat, LogSettings, WhenFull};
 pub use overrides::{Environment, Overrides, file_path, process_environment, variable_of};

@@ -11,10 +11,12 @@
 mod chunks;
 mod framer;
 mod head;
+pub mod write_limit;
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use framer::Framer;
+use write_limit::WriteLimit;
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
@@ -45,7 +48,7 @@ pub struct Limits {
     pub max_target_bytes: usize,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
-    /// Between requests.
+    /// Between requests, and between two pieces of an answer that the peer takes.
     pub idle_timeout: Duration,
 }
 
@@ -74,22 +77,59 @@ pub enum Refusal {
     HeadersTooLarge(&'static str),
 }
 
-/// Where the service finds why its connection's stand-in request is there.
+/// What the gate and the service of one connection tell each other.
 #[derive(Debug, Clone, Default)]
-pub struct Verdict(Arc<Mutex<Option<Refusal>>>);
+pub struct Handle(Arc<Shared>);
 
-impl Verdict {
-    fn set(&self, refusal: Refusal) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+#[derive(Debug, Default)]
+struct Shared {
+    refusal: Mutex<Option<Refusal>>,
+    /// Answers on their way.
+    busy: AtomicUsize,
+    /// When the last one ended.
+    quiet_since: Mutex<Option<Instant>>,
+}
+
+/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
+#[derive(Debug)]
+pub struct Busy(Handle);
+
+impl Handle {
+    fn refuse(&self, refusal: Refusal) {
+        *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
     }
 
     /// The refusal behind the stand-in request.
     pub fn refusal(&self) -> Refusal {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Refusal::Malformed("malformed request"))
+        let refusal = *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.unwrap_or(Refusal::Malformed("malformed request"))
+    }
+
+    /// Says that a request is being answered.
+    pub fn busy(&self) -> Busy {
+        self.0.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    /// Since when no answer has been on its way: now, if one is; never, if none ever was.
+    fn quiet_since(&self) -> Option<Instant> {
+        if self.0.busy.load(Ordering::Relaxed) > 0 {
+            return Some(Instant::now());
+        }
+        *self.0.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched.
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let shared = &self.0.0;
+        *shared.quiet_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        shared.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched, but not
+/// without end: a peer that takes nothing for `idle_timeout` is given up.
 #[derive(Debug)]
 pub struct Gate<IO> {
     io: IO,
@@ -97,9 +137,10 @@ pub struct Gate<IO> {
     /// Bytes read but not yet handed on; the first `ready` of them are approved.
     held: BytesMut,
     ready: usize,
-    verdict: Verdict,
+    handle: Handle,
     ended: Ended,
     clock: Clock,
+    writes: WriteLimit,
     linger: Option<Linger>,
 }
 
@@ -118,22 +159,22 @@ impl<IO> Gate<IO> {
             framer: Framer::new(limits),
             held: BytesMut::new(),
             ready: 0,
-            verdict: Verdict::default(),
+            handle: Handle::default(),
             ended: Ended::No,
             clock: Clock::new(limits),
+            writes: WriteLimit::new(limits.idle_timeout),
             linger: None,
         }
     }
 
-    /// The handle through which the service learns why a stand-in request is there.
-    pub fn verdict(&self) -> Verdict {
-        self.verdict.clone()
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Bytes break the rules: between messages the stand-in takes over, within a body the read fails.
     fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
         let within_body = self.framer.within_body();
-        self.verdict.set(refusal);
+        self.handle.refuse(refusal);
         self.ended = Ended::Refused;
         self.held.clear();
         self.ready = 0;
@@ -242,23 +283,29 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
 
     fn approve_held(&mut self) -> Result<Step, Stop> {
         self.ready = self.framer.approve(&self.held).map_err(Stop::Refused)?;
+        // What follows the approved bytes begins now, not when they began.
+        if self.ready > 0 {
+            self.clock.touched();
+        }
         Ok(Step::Again)
     }
 
     /// The peer is silent: between messages the idle limit runs, within a head the header limit, within a body
-    /// none here (the body's reader has its own).
+    /// none here (the body's reader has its own), and none while an answer is on its way.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
         if self.framer.within_body() {
             return Poll::Pending;
         }
-        ready!(self.clock.poll_expired(cx, !self.held.is_empty()));
+        ready!(self.clock.poll_expired(cx, !self.held.is_empty(), &self.handle));
         Poll::Ready(Err(Stop::Io(io::ErrorKind::TimedOut.into())))
     }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_write(cx, buf);
+        gate.writes.watch(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -266,7 +313,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
+        gate.writes.watch(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -274,7 +323,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let gate = self.get_mut();
+        let outcome = Pin::new(&mut gate.io).poll_flush(cx);
+        gate.writes.watch(cx, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -311,15 +362,17 @@ impl Clock {
         self.since = Instant::now();
     }
 
-    fn poll_expired(&mut self, cx: &mut Context<'_>, within_head: bool) -> Poll<()> {
+    /// hyper also reads while an answer is on its way, to notice a peer that hangs up, and may not read again when
+    /// it has ended: so the timer always runs, and what counts is looked at when it fires.
+    fn poll_expired(&mut self, cx: &mut Context<'_>, within_head: bool, handle: &Handle) -> Poll<()> {
         let limit = if within_head { self.limits.header_timeout } else { self.limits.idle_timeout };
-        let deadline = self.since + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        // A timer that is due earlier is left alone: when it fires, the deadline is looked at again.
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.since + limit)));
+        // A timer that is due earlier is left alone.
+        if timer.deadline() > self.since + limit {
+            timer.as_mut().reset(self.since + limit);
         }
         while timer.as_mut().poll(cx).is_ready() {
+            let deadline = handle.quiet_since().map_or(self.since, |quiet| quiet.max(self.since)) + limit;
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }

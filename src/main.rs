@@ -23,7 +23,13 @@ fn main() -> Result<ExitCode> {
             clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut std::io::stdout());
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
-        command => return runtime()?.block_on(run(command)),
+        command => {
+            let runtime = runtime()?;
+            let code = runtime.block_on(run(command));
+            // Whatever still waits for a file or a name server is not waited for.
+            runtime.shutdown_background();
+            return code;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use crate::audit::{Record, Trail};
 use crate::authn::Authn;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::request::fields;
+use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
 use crate::stages::{Arrival, Received, Rules};
 use crate::upstream::Upstreams;
@@ -97,6 +97,9 @@ impl Pipeline {
     /// No room for a record, so no call: `audit.when_full` is `refuse`.
     fn refuse_unrecorded(&self) -> Response<Answer> {
         self.metrics.failed(Error::AuditFull.code().as_str());
-        answer::refusal(&Error::AuditFull, crate::request::RequestId::generate().as_str())
+        let id = RequestId::generate();
+        let mut answer = answer::refusal(&Error::AuditFull, id.as_str());
+        answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
+        answer
     }
 }

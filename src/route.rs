@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 use crate::request::Host;
 use crate::request::host::NotAHost;
 
+pub mod metadata;
 pub mod template;
 
 pub use template::Template;

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod dial;
 pub mod guard;
+pub mod resolve;
 pub mod upload;
 
 use std::error::Error as StdError;
@@ -31,6 +32,8 @@ pub use guard::Own;
 
 /// Idle connections to an upstream are closed after so long; most servers keep them for a minute or longer.
 const POOL_IDLE: Duration = Duration::from_secs(55);
+/// What is held of an answer before it is passed on, its head included, in bytes.
+const MAX_BUFFER: usize = 128 << 10;
 
 /// One pool of connections per route, so that no two routes ever share one.
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Upstream {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(MAX_BUFFER)
             .set_host(false)
             .build(dialer);
         let scheme = match route.scheme {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::visible;
 use super::writer::{Place, Trail};
 use crate::authn::Identity;
 use crate::error::Code;
@@ -186,9 +187,9 @@ impl Record {
             complete: self.complete,
             latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         };
-        let mut out = Vec::with_capacity(512);
-        // Strings and numbers always serialise; a failure would leave a short line, not a lost call.
-        let _ = serde_json::to_writer(&mut out, &line);
+        // Strings and numbers always serialise; a failure would leave an empty line, not a lost call.
+        let json = serde_json::to_string(&line).unwrap_or_default();
+        let mut out = visible(&json).into_owned().into_bytes();
         out.push(b'\n');
         out
     }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +28,18 @@ pub struct Trail {
 struct Counts {
     written: AtomicU64,
     dropped: AtomicU64,
+    /// The output does not take records at the moment.
+    failing: AtomicBool,
+}
+
+impl Counts {
+    /// Counts lost records, and says so in the log for the first one and then ever more rarely.
+    fn lose(&self, records: u64) {
+        let before = self.dropped.fetch_add(records, Ordering::Relaxed);
+        if (before + records).checked_ilog2() != before.checked_ilog2() {
+            tracing::warn!(dropped = before + records, "audit records are lost");
+        }
+    }
 }
 
 /// A place in the queue, taken before the call is judged, or none when lines may be dropped.
@@ -55,14 +67,17 @@ impl Trail {
 
     fn start(sink: Box<dyn Write + Send>, when_full: WhenFull, capacity: usize) -> (Trail, Writer) {
         let (queue, lines) = mpsc::channel(capacity);
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write_lines(lines, sink));
-        let trail = Trail { queue: Some(queue), when_full, counts: Arc::default() };
+        let counts = Arc::<Counts>::default();
+        let trail = Trail { queue: Some(queue), when_full, counts: Arc::clone(&counts) };
+        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write_lines(lines, sink, &counts));
         (trail, Writer(thread.ok()))
     }
 
-    /// Takes a place for the call's line; `None` when the queue is full and calls are to be refused then.
+    /// Takes a place for the call's line; `None` when the queue is full, or its output fails, and calls are to be
+    /// refused then. One call in flight finds out whether the output works again.
     pub fn reserve(&self) -> Option<Place> {
         match (&self.queue, self.when_full) {
+            (Some(queue), WhenFull::Refuse) if self.fails() && queue.capacity() < queue.max_capacity() => None,
             (Some(queue), WhenFull::Refuse) => queue.clone().try_reserve_owned().ok().map(|permit| Place(Some(permit))),
             _ => Some(Place(None)),
         }
@@ -71,18 +86,15 @@ impl Trail {
     /// Hands a line (with its newline) to the writer. Never blocks.
     pub fn write(&self, place: Place, line: Vec<u8>) {
         let Some(queue) = &self.queue else { return };
-        let taken = match place.0 {
-            Some(permit) => {
-                permit.send(line);
-                true
-            }
-            None => queue.try_send(line).is_ok(),
-        };
-        if taken {
-            self.counts.written.fetch_add(1, Ordering::Relaxed);
-        } else if self.counts.dropped.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
-            tracing::warn!(dropped = self.dropped(), "audit queue full: records are being dropped");
+        match place.0 {
+            Some(permit) => drop(permit.send(line)),
+            None if queue.try_send(line).is_ok() => {}
+            None => self.counts.lose(1),
         }
+    }
+
+    fn fails(&self) -> bool {
+        self.counts.failing.load(Ordering::Relaxed)
     }
 
     /// Records written since the start.
@@ -106,24 +118,36 @@ impl Writer {
     }
 }
 
-fn write_lines(mut lines: Receiver<Vec<u8>>, sink: Box<dyn Write + Send>) {
+fn write_lines(mut lines: Receiver<Vec<u8>>, sink: Box<dyn Write + Send>, counts: &Counts) {
     let mut sink = BufWriter::with_capacity(64 << 10, sink);
-    let mut failed = false;
     while let Some(line) = lines.blocking_recv() {
+        let mut records = 1;
         let mut outcome = sink.write_all(&line);
         while let Ok(line) = lines.try_recv() {
+            records += 1;
             outcome = outcome.and_then(|()| sink.write_all(&line));
         }
-        match outcome.and_then(|()| sink.flush()) {
-            Ok(()) => failed = false,
-            // Said once, until it works again: a full disk must not fill the log too.
-            Err(error) if !failed => {
-                failed = true;
+        note(outcome.and_then(|()| sink.flush()), records, counts);
+        std::thread::sleep(REST);
+    }
+}
+
+/// A batch is on disk, or it is lost. An output that fails is said once, until it works again: a full disk must
+/// not fill the log too.
+fn note(outcome: io::Result<()>, records: u64, counts: &Counts) {
+    match outcome {
+        Ok(()) => {
+            counts.written.fetch_add(records, Ordering::Relaxed);
+            if counts.failing.swap(false, Ordering::Relaxed) {
+                tracing::info!("audit records can be written again");
+            }
+        }
+        Err(error) => {
+            if !counts.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "audit records cannot be written");
             }
-            Err(_) => {}
+            counts.lose(records);
         }
-        std::thread::sleep(REST);
     }
 }
 
@@ -183,6 +207,36 @@ mod tests {
         assert!(trail.reserve().is_none());
         assert_eq!(trail.dropped(), 0);
         sluice.open();
+        drop(trail);
+        writer.join();
+    }
+
+    /// A disk that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn k19_lost_records_are_counted_as_lost_and_refuse_refuses() {
+        let (trail, writer) = Trail::start(Box::new(Full), WhenFull::Refuse, 4);
+        let place = trail.reserve().expect("nothing has failed yet");
+        trail.write(place, vec![b'x'; 100_000]);
+        while !trail.fails() {
+            std::thread::yield_now();
+        }
+        let probe = trail.reserve().expect("one call may find out");
+        assert!(trail.reserve().is_none());
+        drop(probe);
+        drop(trail.clone());
+        assert_eq!((trail.written(), trail.dropped()), (0, 1));
         drop(trail);
         writer.join();
     }

@@ -5,6 +5,7 @@ mod cases;
 mod scene;
 mod token;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,26 +33,36 @@ async fn play(once: bool, kubeconfig: Option<PathBuf>) -> Result<bool> {
         None => Way::session()?,
     };
     let scene = Scene::set(way).await?;
-    println!("veilwarden demo: a proxy on {}, an upstream that echoes behind it.", scene.proxy);
-    println!("The upstream wants an API key. Only veilwarden has it; the caller never sees it.\n");
-    let mut good = true;
-    for (number, case) in (1..).zip(Case::all(&scene)) {
-        let outcome = case.play(&scene).await?;
-        println!("{number}. {}", case.title);
-        print!("{outcome}");
-        for mistake in &outcome.mistakes {
-            println!("   NOT AS IT SHOULD BE: {mistake}");
-            good = false;
-        }
-        println!();
+    let good = show(&scene, &mut std::io::stdout()).await?;
+    if !once {
+        print(&mut std::io::stdout(), &scene.invitation())?;
+        tokio::signal::ctrl_c().await.context("no signal handler can be installed")?;
     }
-    println!("{}", if good { "All five went as they should." } else { "Not all calls went as they should." });
-    if once {
-        scene.close().await;
-        return Ok(good);
-    }
-    scene.print_invitation();
-    tokio::signal::ctrl_c().await.context("no signal handler can be installed")?;
     scene.close().await;
     Ok(good)
+}
+
+/// Makes the calls; whether all went as they should.
+async fn show(scene: &Scene, out: &mut impl Write) -> Result<bool> {
+    if let Some(cluster) = scene.cluster() {
+        print(out, &format!("Tokens are judged by {cluster}.\n"))?;
+    }
+    print(out, &format!("veilwarden demo: a proxy on {}, an upstream that echoes behind it.\n", scene.proxy))?;
+    print(out, "The upstream wants an API key. Only veilwarden has it; the caller never sees it.\n\n")?;
+    let mut good = true;
+    for (number, case) in (1..).zip(Case::all(scene)) {
+        let outcome = case.play(scene).await?;
+        good &= outcome.mistakes.is_empty();
+        print(out, &format!("{number}. {}\n{outcome}\n", case.title))?;
+    }
+    print(out, if good { "All five went as they should.\n" } else { "Not all calls went as they should.\n" })?;
+    Ok(good)
+}
+
+/// A reader that has gone away (`| head`) is no failure of ours, nor a reason to leave anything behind.
+fn print(out: &mut impl Write, text: &str) -> Result<()> {
+    match out.write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("the output cannot be written"),
+        _ => Ok(()),
+    }
 }

@@ -1,30 +1,26 @@
 //! `veilwarden serve`: runs until a signal says otherwise.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log;
-use crate::app::{App, Errors, Running};
+use crate::app::{App, Running};
 use crate::config::{Config, Overrides, process_environment};
 
 /// Starts, serves, and stops in order. Configuration mistakes go to stderr as they are, one a line.
 pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
-    let config = match Config::load(file, overrides, &process_environment) {
-        Ok(config) => config,
-        Err(mistakes) => return fail(&mistakes),
-    };
-    // Before anything slow: a signal that comes during the start must not be lost.
-    let Ok(mut signals) = Signals::listen() else { return fail(&"no signal handler can be installed") };
-    log::init(config.log);
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    // Before anything else: a signal that comes during the start must not be lost.
+    let Ok(mut signals) = Signals::listen() else { return fail("no signal handler can be installed") };
+    // In a task of its own, because files are waited for without yielding: one that does not answer (a pipe, a
+    // server that is gone) must not keep us from hearing a signal.
+    let starting = tokio::spawn(start(file.to_owned(), overrides.clone()));
     tokio::select! {
-        running = start(config) => match running {
-            Ok(running) => serve(running, &mut signals).await,
-            Err(error) => fail(&error),
+        started = starting => match started {
+            Ok(Ok(running)) => serve(running, &mut signals).await,
+            Ok(Err(mistakes)) => fail(&mistakes),
+            Err(_) => fail("the start broke off"),
         },
         name = signals.next() => {
             tracing::info!(signal = name, "stopped while starting");
@@ -33,12 +29,18 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     }
 }
 
-async fn start(config: Config) -> Result<Running, Errors> {
-    let app = App::build(config).await?;
+/// The error is what to print.
+async fn start(file: PathBuf, overrides: Overrides) -> Result<Running, String> {
+    let config = Config::load(&file, &overrides, &process_environment).map_err(|mistakes| mistakes.to_string())?;
+    log::init(config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let app = App::build(config).await.map_err(|errors| errors.to_string())?;
     if let Some(cluster) = app.cluster() {
         tracing::info!(cluster, "tokens are judged by this cluster");
     }
-    app.start().await
+    app.start().await.map_err(|errors| errors.to_string())
 }
 
 async fn serve(running: Running, signals: &mut Signals) -> ExitCode {
@@ -59,7 +61,7 @@ async fn serve(running: Running, signals: &mut Signals) -> ExitCode {
     }
 }
 
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+fn fail(error: &str) -> ExitCode {
     eprintln!("{error}");
     ExitCode::FAILURE
 }

@@ -1,10 +1,11 @@
 //! Addresses, networks and service URLs as they are written in the configuration.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::mistakes::quoted;
+use crate::route::metadata::is_metadata;
 
 /// An address to listen on: `IP:port`; port 0 lets the system choose.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -43,23 +44,6 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         }
         Err(_) => format!("{} is not a network such as 10.0.0.0/8", quoted(text)),
     })
-}
-
-/// Whether `ip` is where a cloud hands out its machines' credentials (AWS, Azure and GCP; AWS ECS and EKS; Alibaba).
-/// Such an address is never an upstream.
-pub fn is_metadata(ip: IpAddr) -> bool {
-    const V4: [Ipv4Addr; 4] = [
-        Ipv4Addr::new(169, 254, 169, 254),
-        Ipv4Addr::new(169, 254, 170, 2),
-        Ipv4Addr::new(169, 254, 170, 23),
-        Ipv4Addr::new(100, 100, 100, 200),
-    ];
-    const V6: [Ipv6Addr; 2] =
-        [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)];
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => V4.contains(&ip),
-        IpAddr::V6(ip) => V6.contains(&ip),
-    }
 }
 
 /// Whether a host name or literal (an IPv6 one in brackets or not) can only mean this machine.

@@ -4,80 +4,37 @@ use http::HeaderName;
 
 use super::mistakes::quoted;
 use super::spelling;
+use crate::request::fields::is_protected;
+use crate::route::{Template, template};
 
 /// Checks the name of the header to set (RFC 9110 section 5.1) and that a secret may stand in it.
 pub(super) fn header(name: &str) -> Result<(), String> {
     let parsed =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header name", quoted(name)))?;
-    if is_protected(parsed.as_str()) {
+    if is_protected(&parsed) {
         return Err(format!("{} is not a header that can be injected", quoted(name)));
     }
     Ok(())
 }
 
-/// Headers that frame the message, belong to one connection, or carry what veilwarden itself says. `name` in lower case.
-fn is_protected(name: &str) -> bool {
-    const PROTECTED: [&str; 20] = [
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "max-forwards",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-agent-id",
-        "x-request-id",
-        "x-session-secret",
-        "x-upstream-host",
-    ];
-    name.starts_with("x-veilwarden-") || PROTECTED.contains(&name)
-}
-
 /// Checks that a template is a header value with `{{secret}}` in it and no other placeholder.
 pub(super) fn template(text: &str) -> Result<(), String> {
-    let mut rest = text;
-    let mut found = false;
-    while let Some((before, after)) = rest.split_once("{{") {
-        literal(before)?;
-        let (name, after) = after.split_once("}}").ok_or("\"{{\" is not closed by \"}}\"")?;
-        placeholder(name)?;
-        (found, rest) = (true, after);
+    match Template::parse(text) {
+        Ok(_) => Ok(()),
+        Err(template::Error::UnknownPlaceholder(name)) => Err(unknown(&name)),
+        Err(error) => Err(error.to_string()),
     }
-    literal(rest)?;
-    if found { Ok(()) } else { Err("must contain {{secret}}".to_owned()) }
 }
 
-fn placeholder(name: &str) -> Result<(), String> {
-    if name == "secret" {
-        return Ok(());
-    }
+fn unknown(name: &str) -> String {
     let written = quoted(&format!("{{{{{name}}}}}"));
     let bare = name.trim();
     if bare.starts_with("secret|") || bare.starts_with("secret |") || bare.starts_with("basic ") {
-        return Err(format!("{written} is not supported yet"));
+        return format!("{written} is not supported yet");
     }
     match spelling::nearest(bare, ["secret"].into_iter()) {
-        Some(_) => Err(format!("unknown placeholder {written}; did you mean \"{{{{secret}}}}\"?")),
-        None => Err(format!("unknown placeholder {written}; use {{{{secret}}}}")),
-    }
-}
-
-fn literal(text: &str) -> Result<(), String> {
-    if text.contains("}}") {
-        return Err("\"}}\" without a \"{{\" before it".to_owned());
-    }
-    match text.chars().find(|c| !matches!(c, '\t' | ' '..='~')) {
-        Some(c) => Err(format!("{c:?} cannot stand in a header value")),
-        None => Ok(()),
+        Some(_) => format!("unknown placeholder {written}; did you mean \"{{{{secret}}}}\"?"),
+        None => format!("unknown placeholder {written}; use {{{{secret}}}}"),
     }
 }
 

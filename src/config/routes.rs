@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::address::{self, is_loopback_host};
-use super::host::Host;
 use super::mistakes::{Report, quoted};
 use super::place::Place;
-use super::{injection, listeners, raw, spelling};
+use super::{host, injection, listeners, raw, spelling};
+use crate::request::Host;
 use crate::route::{InjectionSettings, RouteSettings, Scheme, Timeouts};
 
 /// What routes may name: the ids of `secrets`, and whether Doppler is asked for the others.
@@ -25,10 +25,10 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     let mut routes = Vec::new();
     for (index, raw) in file.iter().enumerate() {
         let place = Place::of("routes").index(index);
-        let host = report.take(&place.key("upstream_host"), Host::parse(&raw.upstream_host));
+        let host = report.take(&place.key("upstream_host"), host::parse(&raw.upstream_host));
         let settings = route(raw, host.as_ref(), &place, report);
         if let Some(host) = host {
-            let target = (host.name.clone(), host.effective_port(default_port(settings.scheme)));
+            let target = (host.name().to_owned(), host.port().unwrap_or(settings.scheme.default_port()));
             if let Some(before) = first.get(&target) {
                 let message = format!(
                     "config: duplicate route for host {}; it already stands in {before}",
@@ -47,13 +47,6 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     routes
 }
 
-fn default_port(scheme: Scheme) -> u16 {
-    match scheme {
-        Scheme::Https => 443,
-        Scheme::Http => 80,
-    }
-}
-
 fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Report) -> RouteSettings {
     let scheme = match raw.upstream_scheme {
         raw::Scheme::Https => Scheme::Https,
@@ -64,7 +57,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         text => report.take(&place.key("upstream_address"), address::upstream(text)),
     };
     let by_address = upstream_address.map(|address| address.ip().to_canonical().is_loopback());
-    let on_loopback = by_address.or(host.map(|host| is_loopback_host(&host.name)));
+    let on_loopback = by_address.or(host.map(|host| is_loopback_host(host.name())));
     // Without a readable host there is nothing to say about it yet.
     if scheme == Scheme::Http && !raw.allow_cleartext && on_loopback == Some(false) {
         let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";

@@ -207,11 +207,13 @@ impl Framing {
     }
 }
 
-/// 1*DIGIT within 63 bits; signs, lists and white space inside are refused.
+/// 1*DIGIT within 63 bits; signs, lists and white space inside are refused, and zeros in front, which some servers
+/// take for octal.
 fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     const WRONG: Refusal = Refusal::Malformed("Content-Length is not a plain number");
     let digits = value.trim_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    let octal = digits.len() > 1 && digits[0] == b'0';
+    if digits.is_empty() || octal || !digits.iter().all(u8::is_ascii_digit) {
         return Err(WRONG);
     }
     let text = std::str::from_utf8(digits).map_err(|_| WRONG)?;
@@ -262,6 +264,8 @@ mod tests {
             "Content-Length: 2, 2",
             "Content-Length: +2",
             "Content-Length: 0x2",
+            "Content-Length: 010",
+            "Content-Length: 00",
             "Content-Length: ",
             "Content-Length: 18446744073709551615",
             "Content-Length: 18446744073709551618",

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use crate::audit::Record;
 use crate::error::Error;
+use crate::gate::Busy;
 use crate::request::fields;
 
 /// What the caller reads.
@@ -22,6 +23,8 @@ pub struct Answer {
     body: Source,
     /// Written when the answer has ended or the caller has hung up.
     record: Option<Record>,
+    /// Keeps the connection from being taken for idle.
+    busy: Option<Busy>,
 }
 
 #[derive(Debug)]
@@ -37,18 +40,25 @@ pub struct BrokenOff(String);
 
 impl Answer {
     pub fn upstream(body: Incoming, idle: Duration) -> Answer {
-        Answer { body: Source::Upstream { body, idle, timer: None }, record: None }
+        Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
     }
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
-        Answer { body: Source::Own(Some(body.into())), record: None }
+        Answer { body: Source::Own(Some(body.into())), record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.
     pub fn recorded(mut self, mut record: Record) -> Answer {
-        record.complete = self.is_end_stream();
+        // An answer to HEAD ends with its head.
+        record.complete = self.is_end_stream() || record.method == "HEAD";
         self.record = Some(record);
+        self
+    }
+
+    /// Gives the body what it has to keep until it has ended.
+    pub fn keeping(mut self, busy: Busy) -> Answer {
+        self.busy = Some(busy);
         self
     }
 
@@ -142,6 +152,9 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
     if code.status() == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
+    }
+    if code.status() == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     if let Some(wait) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));

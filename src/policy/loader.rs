@@ -13,6 +13,7 @@ mod problem;
 pub(crate) mod program;
 pub(crate) mod recursion;
 pub(crate) mod rules;
+mod text;
 
 pub use bundle::{Bundle, Source};
 pub(crate) use problem::did_you_mean;

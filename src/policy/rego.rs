@@ -3,6 +3,7 @@
 //! One prepared engine is cloned for each decision, which is cheap: it shares everything but the state of an
 //! evaluation. Nothing is remembered from one decision to the next.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use self::evaluation::{Evaluation, Plan};
 use self::load::Loaded;
 use self::pace::Pace;
 use self::value::Document;
-use super::loader::{Bundle, Problems};
+use super::loader::{Bundle, Problem, Problems};
 use super::{Decision, Error, Input, PolicyEngine};
 use crate::BoxFuture;
 
@@ -51,7 +52,8 @@ impl Rego {
 
     /// The same for a policy that was already read, or that lies in no file.
     pub fn prepare(bundle: &Bundle, decision_path: &str, budget: Duration) -> Result<Self, Problems> {
-        let Loaded { engine, document, plan, took } = load::load(bundle, decision_path, budget)?;
+        let Loaded { engine, document, plan, took } = catch_unwind(|| load::load(bundle, decision_path, budget))
+            .unwrap_or_else(|_| Err(Self::panicked(bundle)))?;
         Ok(Self {
             engine,
             document,
@@ -59,6 +61,10 @@ impl Rego {
             pace: Arc::new(Pace::starting_at(took)),
             slow: Arc::new(Semaphore::new(MAX_SLOW)),
         })
+    }
+
+    fn panicked(bundle: &Bundle) -> Problems {
+        Problem::whole(&bundle.origin, "the interpreter panicked while loading this policy").into()
     }
 
     fn evaluation(&self, input: &Input<'_>) -> Result<Evaluation, Error> {
@@ -81,7 +87,11 @@ impl Rego {
             let _held_to_the_end_even_if_nobody_waits = permit;
             Self::run(evaluation, &plan, &pace)
         });
-        decided.await.unwrap_or_else(|error| Err(Error::Evaluation(error.to_string())))
+        // One step of the interpreter cannot be interrupted: the thread ends with it, but nobody waits for that.
+        match timeout(self.plan.budget * 2, decided).await {
+            Ok(decided) => decided.unwrap_or_else(|error| Err(Error::Evaluation(error.to_string()))),
+            Err(_) => Err(Error::Timeout),
+        }
     }
 }
 
@@ -106,3 +116,6 @@ impl PolicyEngine for Rego {
         "opa"
     }
 }
+
+#[cfg(test)]
+mod tests;

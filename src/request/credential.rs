@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 pub const TOKEN_FIELD: HeaderName = HeaderName::from_static("x-veilwarden-token");
 pub const SESSION_SECRET_FIELD: HeaderName = HeaderName::from_static("x-session-secret");
 
+/// No session secret is shorter, in bytes, and every token is longer.
+const SHORTEST: usize = 16;
+
 /// A caller's credential, taken out of the slot that decided (spec: "one slot decides").
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -32,10 +35,11 @@ impl Credential {
         }
     }
 
-    /// Whether `text` has the credential in it. An empty credential is in nothing.
+    /// Whether `text` has the credential in it. One that is too short to be good is in nothing: what it happens to
+    /// occur in would be refused or taken out for no reason.
     pub fn occurs_in(&self, text: &[u8]) -> bool {
         let needle = self.expose().as_bytes();
-        !needle.is_empty() && needle.len() <= text.len() && memmem::find(text, needle).is_some()
+        needle.len() >= SHORTEST && needle.len() <= text.len() && memmem::find(text, needle).is_some()
     }
 }
 

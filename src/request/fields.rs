@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName};
 
 use super::Error;
 
@@ -21,8 +21,10 @@ pub const ERROR: HeaderName = HeaderName::from_static("x-veilwarden-error");
 pub fn strip_request(headers: &mut HeaderMap) -> Result<(), Error> {
     remove_nominated(headers).map_err(|()| Error::Malformed("Connection names something that is no field"))?;
     remove_where(headers, |name| is_hop_by_hop(name) || is_private(name) || steers_upstream(name));
-    // `Authorization_` is no credential to us and must not become one to a lenient upstream.
+    // `Authorization_` is no credential to us and must not become one to a lenient upstream, nor `Content_Length`
+    // another end of the body.
     remove_disguised(headers, &AUTHORIZATION);
+    remove_disguised(headers, &CONTENT_LENGTH);
     Ok(())
 }
 
@@ -59,7 +61,9 @@ fn remove_disguised(headers: &mut HeaderMap, name: &HeaderName) {
 /// Fields that no route may inject: they frame the message or belong to the proxy.
 pub fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
-    is_hop_by_hop(name) || is_private(name) || matches!(name, "host" | "content-length" | "expect" | "content-encoding")
+    is_hop_by_hop(name)
+        || is_private(name)
+        || matches!(name, "host" | "content-length" | "content-encoding" | "expect" | "max-forwards" | "via")
 }
 
 fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
@@ -178,6 +182,7 @@ mod tests {
             ("http2-settings", "x"),
             ("x_upstream_host", "b.test"),
             ("authorization_", "x"),
+            ("content_length", "3"),
             ("x_session_secret", "s"),
             ("x-veilwarden-anything", "x"),
             ("x-forwarded-host", "b.test"),

@@ -5,17 +5,19 @@ use zeroize::Zeroizing;
 
 use crate::secrets::Secret;
 
-const PLACEHOLDER: &str = "{{secret}}";
-
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("the template has no {PLACEHOLDER}")]
+    #[error("must contain {{{{secret}}}}")]
     NoPlaceholder,
-    #[error("{{{{{0}}}}} is not supported; only {PLACEHOLDER} is")]
+    #[error("unknown placeholder {{{{{0}}}}}")]
     UnknownPlaceholder(String),
-    #[error("the template has a character that no header value may have")]
-    BadCharacter,
+    #[error("\"{{{{\" is not closed by \"}}}}\"")]
+    Unclosed,
+    #[error("\"}}}}\" without a \"{{{{\" before it")]
+    Unopened,
+    #[error("{0:?} cannot stand in a header value")]
+    BadCharacter(char),
 }
 
 /// Text around one or more places for the secret. Parsed once, so a secret that looks like a placeholder is
@@ -27,21 +29,20 @@ pub struct Template {
 }
 
 impl Template {
+    /// Reads `text {{secret}} text`, with one or more placeholders.
     pub fn parse(text: &str) -> Result<Template, Error> {
-        if HeaderValue::from_str(text).is_err() {
-            return Err(Error::BadCharacter);
-        }
-        let literals: Vec<String> = text.split(PLACEHOLDER).map(str::to_owned).collect();
-        for literal in &literals {
-            if let Some((_, rest)) = literal.split_once("{{") {
-                let name = rest.split("}}").next().unwrap_or(rest);
+        let mut literals = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            literals.push(literal(before)?);
+            let (name, after) = after.split_once("}}").ok_or(Error::Unclosed)?;
+            if name != "secret" {
                 return Err(Error::UnknownPlaceholder(name.to_owned()));
             }
+            rest = after;
         }
-        if literals.len() < 2 {
-            return Err(Error::NoPlaceholder);
-        }
-        Ok(Template { literals })
+        literals.push(literal(rest)?);
+        if literals.len() < 2 { Err(Error::NoPlaceholder) } else { Ok(Template { literals }) }
     }
 
     /// The field's value, marked sensitive so that it is masked in `Debug`. `None` cannot happen for a checked
@@ -51,6 +52,17 @@ impl Template {
         let mut value = HeaderValue::from_str(&text).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+}
+
+/// Visible ASCII and blanks; what HTTP lets a field value hold (RFC 9110 section 5.5).
+fn literal(text: &str) -> Result<String, Error> {
+    if text.contains("}}") {
+        return Err(Error::Unopened);
+    }
+    match text.chars().find(|c| !matches!(c, '\t' | ' '..='~')) {
+        Some(c) => Err(Error::BadCharacter(c)),
+        None => Ok(text.to_owned()),
     }
 }
 
@@ -76,6 +88,6 @@ mod tests {
     fn templates_that_cannot_work_are_refused() {
         assert_eq!(Template::parse("token"), Err(Error::NoPlaceholder));
         assert_eq!(Template::parse("{{secret|base64}}"), Err(Error::UnknownPlaceholder("secret|base64".into())));
-        assert_eq!(Template::parse("{{secret}}\r\nX: y"), Err(Error::BadCharacter));
+        assert_eq!(Template::parse("{{secret}}\r\nX: y"), Err(Error::BadCharacter('\r')));
     }
 }

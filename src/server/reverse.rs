@@ -14,9 +14,12 @@ use ipnet::IpNet;
 use tokio::net::TcpStream;
 
 use super::{Drain, admin};
-use crate::gate::{self, Gate, REFUSED_METHOD, Verdict};
+use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
 use crate::pipeline::{Answer, Pipeline};
 use crate::request::fields;
+
+/// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
+const PARSER_SLACK: usize = 16 << 10;
 
 /// What every connection needs.
 pub struct Reverse {
@@ -47,13 +50,14 @@ impl Reverse {
 
     async fn run(&self, stream: TcpStream, peer: IpAddr, mut drain: Drain) {
         let gate = Gate::new(stream, self.limits);
-        let verdict = gate.verdict();
+        let handle = gate.handle();
         let connections = &self.pipeline.metrics.connections;
         connections.inc();
-        let service = service_fn(|request| self.answer(request, peer, &verdict));
+        let service = service_fn(|request| self.answer(request, peer, &handle));
         let mut builder = http1::Builder::new();
         // The gate has the limits; hyper's own timers would only double them.
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
+        builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(gate), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -72,15 +76,17 @@ impl Reverse {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-        verdict: &Verdict,
+        handle: &Handle,
     ) -> Result<Response<Answer>, Infallible> {
-        if request.method().as_str() == REFUSED_METHOD {
-            return Ok(self.pipeline.refuse(verdict.refusal().into(), peer));
-        }
-        if asks_for_health(&request) {
-            return Ok(admin::healthz(request.method()).map(Answer::own));
-        }
-        Ok(self.pipeline.handle(request, peer).await)
+        let busy = handle.busy();
+        let answer = if request.method().as_str() == REFUSED_METHOD {
+            self.pipeline.refuse(handle.refusal().into(), peer)
+        } else if asks_for_health(&request) {
+            admin::healthz(request.method()).map(Answer::own)
+        } else {
+            self.pipeline.handle(request, peer).await
+        };
+        Ok(answer.map(|answer| answer.keeping(busy)))
     }
 }
 

@@ -46,25 +46,26 @@ impl<B> Received<B> {
     /// The strict gate over what the HTTP parser made of the request.
     pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
         let Parts { method, uri, mut headers, .. } = parts;
+        record.method = method.as_str().to_owned();
+        // Judged while every field is still there, said when the record knows which call it is about.
+        let form = check_form(&method, &headers);
+        let credential = credential::take(&mut headers, arrival.kubernetes);
         if let Some(id) = headers.get(fields::REQUEST_ID).and_then(RequestId::accept) {
             record.identify(id);
         }
-        record.method = method.as_str().to_owned();
-        record.path = uri.path().to_owned();
-        check_method(&method, &headers)?;
-        check_singletons(&headers)?;
-        check_host(&headers)?;
-        let (path, encoded_slash, query) = check_target(&uri)?;
-        record.path.clone_from(&path);
-        if headers.get_all(VIA).iter().any(|via| contains_ignoring_case(via.as_bytes(), b"veilwarden")) {
-            return Err(request::Error::Loop.into());
+        let in_target = credential.as_ref().is_ok_and(|credential| stands_in(credential.as_ref(), &uri));
+        if !in_target {
+            record.path = uri.path().to_owned();
         }
+        form?;
+        let (path, encoded_slash, query) = check_target(&uri)?;
+        if in_target {
+            let why = "the credential stands in the URL, where it would reach the upstream";
+            return Err(request::Error::Malformed(why).into());
+        }
+        record.path.clone_from(&path);
         let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
         record.agent_id.clone_from(&agent_id);
-        let credential = credential::take(&mut headers, arrival.kubernetes);
-        if let Ok(Some(credential)) = &credential {
-            check_not_in_target(credential, &path, query.as_deref())?;
-        }
         let upstream_host = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
         fields::strip_request(&mut headers)?;
         Ok(Received {
@@ -115,6 +116,16 @@ fn result_label<T>(judged: &Result<T, Error>) -> &'static str {
     }
 }
 
+fn check_form(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
+    check_method(method, headers)?;
+    check_singletons(headers)?;
+    check_host(headers)?;
+    if headers.get_all(VIA).iter().any(|via| contains_ignoring_case(via.as_bytes(), b"veilwarden")) {
+        return Err(request::Error::Loop);
+    }
+    Ok(())
+}
+
 fn check_method(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
     if *method == Method::OPTIONS && headers.get("max-forwards").is_some_and(|n| n.as_bytes() == b"0") {
         return Err(request::Error::Malformed("Max-Forwards: 0 asks the proxy itself, which has nothing to say"));
@@ -163,14 +174,11 @@ fn check_target(uri: &Uri) -> Result<(String, bool, Option<String>), request::Er
     Ok((canonical.path.into_owned(), canonical.encoded_slash, query))
 }
 
-/// A credential in the target would go upstream with it.
-fn check_not_in_target(credential: &Credential, path: &str, query: Option<&str>) -> Result<(), request::Error> {
-    let target = [path.as_bytes(), b"?", query.unwrap_or_default().as_bytes()].concat();
-    let decoded = percent_encoding::percent_decode(&target).collect::<Vec<u8>>();
-    if credential.occurs_in(&target) || credential.occurs_in(&decoded) {
-        return Err(request::Error::Malformed("the credential stands in the URL, where it would reach the upstream"));
-    }
-    Ok(())
+/// Whether the target has the credential in it, as it is or percent-encoded.
+fn stands_in(credential: Option<&Credential>, uri: &Uri) -> bool {
+    let (Some(credential), Some(target)) = (credential, uri.path_and_query()) else { return false };
+    let decoded = percent_encoding::percent_decode_str(target.as_str()).collect::<Vec<u8>>();
+    credential.occurs_in(target.as_str().as_bytes()) || credential.occurs_in(&decoded)
 }
 
 /// What a caller claims, made safe for records: printable, at most 128 characters.

@@ -1,9 +1,12 @@
 //! What an upstream's answer must be like to be passed on.
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Response, StatusCode};
 
 use crate::error::Fault;
+
+/// All field lines of an answer together, in bytes. Four times what common servers send at most.
+const MAX_HEAD: usize = 64 << 10;
 
 /// Refuses answers that the next parser could read differently, and those that would make the caller send us
 /// something it should not.
@@ -18,10 +21,30 @@ pub fn check<B>(answer: &Response<B>) -> Result<(), Fault> {
     if !(200..600).contains(&status.as_u16()) {
         return Err(Fault::BadAnswer(format!("status {status}")));
     }
-    let mut lengths = answer.headers().get_all(CONTENT_LENGTH).iter();
-    let plain = lengths.next().is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
+    check_framing(answer.headers())?;
+    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len() + 4;
+    if answer.headers().iter().map(line).sum::<usize>() > MAX_HEAD {
+        return Err(Fault::BadAnswer(format!("a head of more than {} KiB", MAX_HEAD >> 10)));
+    }
+    Ok(())
+}
+
+/// One length in digits, or `chunked` alone, or neither. Both together are how answers are smuggled (RFC 9112
+/// section 6.3), and another coding would pass without the field that names it.
+fn check_framing(headers: &HeaderMap) -> Result<(), Fault> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    let plain = length.is_none_or(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
     if !plain || lengths.next().is_some() {
         return Err(Fault::BadAnswer("a doubtful Content-Length".into()));
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if length.is_some() {
+        return Err(Fault::BadAnswer("Content-Length and Transfer-Encoding".into()));
+    }
+    if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+        return Err(Fault::BadAnswer("a Transfer-Encoding other than chunked".into()));
     }
     Ok(())
 }
@@ -32,24 +55,40 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, lengths: &[&'static str]) -> Response<()> {
+    fn answer(status: u16, fields: &[(&'static str, &str)]) -> Response<()> {
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-        for length in lengths {
-            answer.headers_mut().append(CONTENT_LENGTH, HeaderValue::from_static(length));
+        for (name, value) in fields {
+            answer.headers_mut().append(*name, HeaderValue::from_str(value).unwrap());
         }
         answer
     }
 
     #[test]
-    fn f04_f11_f29_doubtful_answers_are_faults() {
-        for (status, lengths) in
-            [(101, &[][..]), (407, &[]), (999, &[]), (200, &["2,2"]), (200, &["2", "2"]), (200, &["+2"])]
-        {
-            assert!(check(&answer(status, lengths)).is_err(), "{status} {lengths:?}");
+    fn f03_f04_f11_f12_f29_doubtful_answers_are_faults() {
+        const LENGTH: &str = "content-length";
+        const CODING: &str = "transfer-encoding";
+        let long = "a".repeat(MAX_HEAD);
+        for (status, fields) in [
+            (101, &[][..]),
+            (407, &[]),
+            (999, &[]),
+            (200, &[(LENGTH, "2,2")]),
+            (200, &[(LENGTH, "2"), (LENGTH, "2")]),
+            (200, &[(LENGTH, "+2")]),
+            (200, &[(LENGTH, "")]),
+            (200, &[(LENGTH, "2"), (CODING, "chunked")]),
+            (200, &[(CODING, "gzip, chunked")]),
+            (200, &[(CODING, "chunked"), (CODING, "chunked")]),
+            (200, &[(CODING, "identity")]),
+            (200, &[("x-long", &long)]),
+        ] {
+            assert!(check(&answer(status, fields)).is_err(), "{status} {fields:?}");
         }
-        for (status, lengths) in [(200, &["2"][..]), (204, &[]), (304, &[]), (401, &[]), (599, &[])] {
-            assert!(check(&answer(status, lengths)).is_ok(), "{status} {lengths:?}");
+        for (status, fields) in
+            [(200, &[(LENGTH, "2")][..]), (200, &[(CODING, "Chunked")]), (204, &[]), (304, &[]), (401, &[]), (599, &[])]
+        {
+            assert!(check(&answer(status, fields)).is_ok(), "{status} {fields:?}");
         }
     }
 }

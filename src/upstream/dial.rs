@@ -19,11 +19,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::guard::{Consent, Own};
+use super::resolve::resolve;
 use crate::error::Fault;
 use crate::route::{Route, Scheme};
 
-/// A name may have so many addresses; more are ignored.
-const MAX_ADDRESSES: usize = 16;
 /// The next address is tried when one has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
@@ -62,7 +61,6 @@ pub struct Dialer(Arc<Plan>);
 
 #[derive(Debug)]
 struct Plan {
-    /// As the resolver takes it: absolute, so that no search domain is tried.
     name: String,
     port: u16,
     fixed: Option<SocketAddr>,
@@ -86,7 +84,7 @@ impl Dialer {
             Scheme::Https => Security::Tls(tls, server_name(route)),
         };
         Dialer(Arc::new(Plan {
-            name: format!("{}.", route.host.name()),
+            name: route.host.name().to_owned(),
             port: route.port,
             fixed,
             consent: Consent::of(route, own),
@@ -116,11 +114,7 @@ impl Plan {
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
         let found = match self.fixed {
             Some(address) => vec![address],
-            None => tokio::net::lookup_host((self.name.as_str(), self.port))
-                .await
-                .map_err(|error| DialError::Resolve(Arc::new(error)))?
-                .take(MAX_ADDRESSES)
-                .collect(),
+            None => resolve(&self.name, self.port).await.map_err(|error| DialError::Resolve(Arc::new(error)))?,
         };
         // One forbidden address condemns the name: whoever mixes them in is up to something.
         for address in &found {

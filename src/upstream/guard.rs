@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use ipnet::IpNet;
 
 use crate::route::Route;
+use crate::route::metadata::{is_metadata, plain};
 
 /// Our own listeners, known once they are bound; never an upstream.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +37,12 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Naming an address, as `upstream_address` or as the host itself, is consent to reach it; so is the name
-    /// `localhost` for loopback (RFC 6761 section 6.3), and `allow_cidrs` for what lies in them.
+    /// Naming an address, as `upstream_address` or as the host itself, is consent to reach it; so is
+    /// `localhost` or a name below it for loopback (RFC 6761 section 6.3), and `allow_cidrs` for what lies in them.
     pub fn of(route: &Route, own: Own) -> Consent {
         let named = route.upstream_address.map(|address| address.ip()).or(route.host.ip());
-        let loopback = route.host.name() == "localhost";
+        let name = route.host.name();
+        let loopback = name == "localhost" || name.ends_with(".localhost");
         Consent { named, loopback, cidrs: route.allow_cidrs.clone(), own }
     }
 
@@ -66,39 +68,6 @@ impl Consent {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// The IPv4 address that an IPv6 spelling stands for (mapped, NAT64, 6to4), or the address itself.
-fn plain(ip: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = ip else { return ip };
-    let s = v6.segments();
-    let embedded = |hi: u16, lo: u16| {
-        let ([a, b], [c, d]) = (hi.to_be_bytes(), lo.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
-    match s {
-        [0, 0, 0, 0, 0, 0xffff, hi, lo] => embedded(hi, lo),
-        [0x64, 0xff9b, 0, 0, 0, 0, hi, lo] => embedded(hi, lo),
-        [0x64, 0xff9b, 1, .., hi, lo] => embedded(hi, lo),
-        [0x2002, hi, lo, ..] => embedded(hi, lo),
-        _ => ip,
-    }
-}
-
-/// Addresses at which clouds hand out credentials. No configuration allows them.
-pub fn is_metadata(ip: IpAddr) -> bool {
-    const V4: [Ipv4Addr; 4] = [
-        Ipv4Addr::new(169, 254, 169, 254),
-        Ipv4Addr::new(169, 254, 170, 2),
-        Ipv4Addr::new(169, 254, 170, 23),
-        Ipv4Addr::new(100, 100, 100, 200),
-    ];
-    const V6: [Ipv6Addr; 2] =
-        [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)];
-    match plain(ip) {
-        IpAddr::V4(v4) => V4.contains(&v4),
-        IpAddr::V6(v6) => V6.contains(&v6),
     }
 }
 

@@ -22,9 +22,13 @@ pub async fn a_valid_token_gets_the_secret_injected_and_goes_no_further(cluster:
     let veilwarden = Setup::new(reviewer(cluster, "valid-reviewer").await, &upstream, policy).start().await;
 
     veilwarden.call_with_token(&token).await.came_from_upstream();
+    let stranger = Team::new(cluster, "valid-stranger").await;
+    stranger.service_account("api").await;
+    let strange = stranger.token("api", Some("veilwarden"), None).await;
+    veilwarden.call_with_token(&strange).await.was_refused(403, "POLICY_DENIED");
 
     let seen = upstream.seen();
-    assert_eq!(seen.len(), 1);
+    assert_eq!(seen.len(), 1, "only the allowed call goes upstream");
     let authorization: Vec<_> = seen[0].get_all("authorization").iter().collect();
     assert_eq!(authorization, [&format!("token {UPSTREAM_SECRET}")]);
     assert!(!format!("{seen:?}").contains(&token), "the caller's token went upstream: {seen:?}");

@@ -28,9 +28,13 @@ pub struct PodObject {
 impl Team {
     /// Makes the namespace. Its name must be one that no other test takes.
     pub async fn new(cluster: &ControlPlane, namespace: &str) -> Self {
-        let client = cluster.admin();
-        create(&Api::<Namespace>::all(client.clone()), json!({"metadata": {"name": namespace}})).await;
-        Self { client, namespace: namespace.to_owned() }
+        create(&Api::<Namespace>::all(cluster.admin()), json!({"metadata": {"name": namespace}})).await;
+        Self::existing(cluster, namespace)
+    }
+
+    /// A namespace that is there already.
+    pub fn existing(cluster: &ControlPlane, namespace: &str) -> Self {
+        Self { client: cluster.admin(), namespace: namespace.to_owned() }
     }
 
     pub async fn service_account(&self, name: &str) {

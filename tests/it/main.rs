@@ -1,5 +1,19 @@
 //! The real app against loopback peers. One binary, one file a subject; `world` is the harness.
 
+mod answers;
+mod binary;
+mod documents;
+mod fields;
+mod framing;
+mod hosts;
+mod identity;
 mod layers;
+mod leaks;
+mod lifecycle;
+mod mutations;
+mod policy;
 mod road;
+mod rows;
+mod stores;
+mod targets;
 mod world;

@@ -1,6 +1,11 @@
 //! The road as a user walks it: who, may it, which secret, what the upstream sees, what is recorded.
 
-use crate::world::World;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::recorder::{OK, Step};
+use crate::world::{World, raw, within};
 
 const POLICY: &str = r#"package veilwarden.authz
 import rego.v1
@@ -87,4 +92,16 @@ async fn health_and_metrics_answer() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_the_idle_limit_and_an_idle_connection_may_not() {
+    let world = World::new().await.config("limits: {idle_timeout: 300ms}").start().await;
+    world.a.script(|_| vec![Step::Pause(Duration::from_millis(900)), Step::Send(OK.to_vec())]);
+    let mut stream = world.connect().await;
+    for _ in 0..2 {
+        stream.write_all(world.ok("").as_bytes()).await.unwrap();
+        assert_eq!(raw::read_answer(&mut stream).await.status, 200);
+    }
+    assert_eq!(within("the idle limit", stream.read(&mut [0; 1])).await.unwrap(), 0);
 }

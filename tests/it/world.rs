@@ -3,13 +3,18 @@
 //! `World::new()` has two routes as in `hostile-cases.md`: `a.test` takes `Authorization: Bearer <CANARY_A>`,
 //! `b.test` takes `X-Api-Key: <CANARY_B>`. Every secret is unique to its world.
 
+pub mod canary;
+pub mod doppler;
+pub mod exchange;
 pub mod kubernetes;
 pub mod logs;
+pub mod process;
 pub mod raw;
 pub mod recorder;
+pub mod tls;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,7 +25,9 @@ use tokio::net::TcpStream;
 use veilwarden::app::{App, Errors, Running};
 use veilwarden::config::{Config, Overrides};
 
+use doppler::Doppler;
 use kubernetes::Kubernetes;
+use process::Process;
 use raw::Answer;
 use recorder::Recorder;
 
@@ -32,8 +39,13 @@ pub struct World {
     pub a: Recorder,
     pub b: Recorder,
     pub kubernetes: Option<Kubernetes>,
+    pub doppler: Option<Doppler>,
     pub directory: TempDir,
     route_lines: String,
+    more_routes: String,
+    more_secrets: String,
+    store_lines: String,
+    doppler_lines: String,
     kubernetes_lines: String,
     policy: String,
     rest: String,
@@ -47,7 +59,8 @@ pub struct Started {
     pub a: Recorder,
     pub b: Recorder,
     pub kubernetes: Option<Kubernetes>,
-    directory: TempDir,
+    pub doppler: Option<Doppler>,
+    pub directory: TempDir,
     running: Option<Running>,
     number: u64,
 }
@@ -76,8 +89,13 @@ impl World {
             a: Recorder::start().await,
             b: Recorder::start().await,
             kubernetes: None,
+            doppler: None,
             directory: TempDir::new().unwrap(),
             route_lines: String::new(),
+            more_routes: String::new(),
+            more_secrets: String::new(),
+            store_lines: String::new(),
+            doppler_lines: String::new(),
             kubernetes_lines: String::new(),
             policy: "{engine: config, default_allow: true}".to_owned(),
             rest: String::new(),
@@ -91,12 +109,60 @@ impl World {
         self
     }
 
-    /// The policy is this Rego module.
-    pub fn rego(mut self, module: &str) -> World {
-        let policies = self.directory.path().join("policies");
-        std::fs::create_dir_all(&policies).unwrap();
-        std::fs::write(policies.join("policy.rego"), module).unwrap();
-        self.policy = format!("{{engine: opa, policy_path: {}}}", policies.display());
+    /// Turns Doppler on, played by a server of the test's own; see [`Doppler::set`].
+    pub async fn doppler(mut self) -> World {
+        self.doppler = Some(Doppler::start(self.number).await);
+        self
+    }
+
+    /// The policy is this Rego module, with a budget that a busy machine keeps.
+    pub fn rego(self, module: &str) -> World {
+        std::fs::create_dir_all(self.policies()).unwrap();
+        std::fs::write(self.policies().join("policy.rego"), module).unwrap();
+        let policies = self.policies();
+        self.policy(&format!("{{engine: opa, policy_path: {}, timeout: 10s}}", policies.display()))
+    }
+
+    /// The directory that `rego` writes to.
+    pub fn policies(&self) -> PathBuf {
+        self.directory.path().join("policies")
+    }
+
+    /// The `policy` section (flow style).
+    pub fn policy(mut self, section: &str) -> World {
+        self.policy = section.to_owned();
+        self
+    }
+
+    /// One more route (flow style).
+    pub fn route(mut self, line: &str) -> World {
+        self.more_routes.push_str(&format!("  - {line}\n"));
+        self
+    }
+
+    /// One more route to the recorder `a`: `host` gets `X-Key: <secret id's value>`.
+    pub fn route_to_a(self, host: &str, secret_id: &str) -> World {
+        let address = self.a.address;
+        self.route(&format!(
+            "{{upstream_host: {host}, upstream_scheme: http, upstream_address: \"{address}\", secret_id: {secret_id}, inject_header: X-Key, header_value_template: \"{{{{secret}}}}\"}}"
+        ))
+    }
+
+    /// One more entry of `secrets` (flow style).
+    pub fn secret(mut self, line: &str) -> World {
+        self.more_secrets.push_str(&format!("  - {line}\n"));
+        self
+    }
+
+    /// Lines added to `secret_stores` (flow style).
+    pub fn store_options(mut self, lines: &str) -> World {
+        self.store_lines = format!(", {lines}");
+        self
+    }
+
+    /// Lines added to `secret_stores.doppler` (flow style).
+    pub fn doppler_options(mut self, lines: &str) -> World {
+        self.doppler_lines = format!(", {lines}");
         self
     }
 
@@ -126,24 +192,42 @@ impl World {
             Some(kubernetes) => kubernetes.section(self.directory.path(), &self.kubernetes_lines),
             None => "{enabled: false}".to_owned(),
         };
+        let doppler = match &self.doppler {
+            Some(doppler) => doppler.section(self.directory.path(), &self.doppler_lines),
+            None => "{}".to_owned(),
+        };
+        let (store_lines, more_secrets, more_routes) = (&self.store_lines, &self.more_secrets, &self.more_routes);
         let (canary_a, canary_b) = (self.canary_a(), self.canary_b());
         format!(
             "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nuser: {{id: alice, email: alice@example.com, org: engineering}}\n\
              kubernetes: {kubernetes}\n\
-             secrets:\n  - {{id: KEY_A, value: {canary_a}}}\n  - {{id: KEY_B, value: {canary_b}}}\n\
+             secrets:\n  - {{id: KEY_A, value: {canary_a}}}\n  - {{id: KEY_B, value: {canary_b}}}\n{more_secrets}\
+             secret_stores: {{doppler: {doppler}{store_lines}}}\n\
              routes:\n\
              \x20 - {{upstream_host: a.test, upstream_scheme: http, upstream_address: \"{a}\", secret_id: KEY_A, inject_header: Authorization, header_value_template: \"Bearer {{{{secret}}}}\"{lines}}}\n\
-             \x20 - {{upstream_host: b.test, upstream_scheme: http, upstream_address: \"{b}\", secret_id: KEY_B, inject_header: X-Api-Key, header_value_template: \"{{{{secret}}}}\"{lines}}}\n\
+             \x20 - {{upstream_host: b.test, upstream_scheme: http, upstream_address: \"{b}\", secret_id: KEY_B, inject_header: X-Api-Key, header_value_template: \"{{{{secret}}}}\"{lines}}}\n{more_routes}\
              policy: {policy}\naudit: {{output: \"{directory}/audit.jsonl\"}}\n{rest}\n"
         )
     }
 
-    fn canary_a(&self) -> String {
+    pub fn canary_a(&self) -> String {
         format!("canaryA-{}-f3b1c7", self.number)
     }
 
-    fn canary_b(&self) -> String {
+    pub fn canary_b(&self) -> String {
         format!("canaryB-{}-a94e20", self.number)
+    }
+
+    pub fn session_secret(&self) -> String {
+        session_secret(self.number)
+    }
+
+    /// The configuration, as the app gets it.
+    pub fn parsed(&self) -> Config {
+        let secret = self.session_secret();
+        let environment = |name: &str| (name == "VEILWARDEN_SESSION_SECRET").then(|| secret.clone());
+        Config::parse(&self.yaml(), Path::new("world.yaml"), &Overrides::default(), &environment)
+            .unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.yaml()))
     }
 
     /// Builds, starts, and panics with the mistakes if it cannot.
@@ -152,21 +236,28 @@ impl World {
     }
 
     pub async fn try_start(self) -> Result<Started, Errors> {
-        let secret = session_secret(self.number);
-        let environment = |name: &str| (name == "VEILWARDEN_SESSION_SECRET").then(|| secret.clone());
-        let config = Config::parse(&self.yaml(), Path::new("world.yaml"), &Overrides::default(), &environment)
-            .unwrap_or_else(|mistakes| panic!("{mistakes}\n{}", self.yaml()));
-        let running = App::build(config).await?.start().await?;
+        let running = App::build(self.parsed()).await?.start().await?;
         Ok(Started {
             proxy: running.listen[0],
             admin: running.admin_listen.unwrap(),
             a: self.a,
             b: self.b,
             kubernetes: self.kubernetes,
+            doppler: self.doppler,
             directory: self.directory,
             running: Some(running),
             number: self.number,
         })
+    }
+
+    /// The same as a process of its own: the binary, with this world's configuration in a file.
+    pub async fn spawn(self) -> (Started, Process) {
+        let file = process::file(self.directory.path(), "veilwarden.yaml", self.yaml());
+        let environment = [("VEILWARDEN_SESSION_SECRET", &*session_secret(self.number))];
+        let mut process = Process::spawn(&["serve", "--config", &file], &environment);
+        let (proxy, admin) = process::addresses(&process.ready().await);
+        let World { a, b, kubernetes, doppler, directory, number, .. } = self;
+        (Started { proxy, admin, a, b, kubernetes, doppler, directory, running: None, number }, process)
     }
 }
 
@@ -202,8 +293,24 @@ impl Started {
 
     /// A good request head for a.test; `fields` are whole lines with their CRLF.
     pub fn request(&self, method: &str, target: &str, fields: &str) -> String {
+        self.request_to("a.test", method, target, fields)
+    }
+
+    /// A good request head for a host.
+    pub fn request_to(&self, host: &str, method: &str, target: &str, fields: &str) -> String {
         let credential = self.credential();
-        format!("{method} {target} HTTP/1.1\r\nHost: proxy.test\r\nX-Upstream-Host: a.test\r\n{credential}{fields}\r\n")
+        format!("{method} {target} HTTP/1.1\r\nHost: proxy.test\r\nX-Upstream-Host: {host}\r\n{credential}{fields}\r\n")
+    }
+
+    /// `GET /x` for a host, whole.
+    pub async fn get(&self, host: &str) -> Answer {
+        self.send(self.request_to(host, "GET", "/x", "")).await
+    }
+
+    /// `GET /x` for a.test with a bearer token.
+    pub async fn bearer(&self, token: &str) -> Answer {
+        let head = "GET /x HTTP/1.1\r\nHost: proxy.test\r\nX-Upstream-Host: a.test\r\n";
+        self.send(format!("{head}Authorization: Bearer {token}\r\n\r\n")).await
     }
 
     pub async fn connect(&self) -> TcpStream {
@@ -263,7 +370,9 @@ impl Started {
     /// The audit records so far.
     pub fn audit(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+        // The last line may still be in the making.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
     /// The record of the call with this answer; waits for it.
@@ -272,6 +381,33 @@ impl Started {
         let find = || self.audit().into_iter().find(|record| record["request_id"] == id.as_str());
         until("the audit record", || find().is_some()).await;
         find().unwrap()
+    }
+
+    /// The value of a metric's sample (`name{labels}`); 0 when it is not there yet.
+    pub async fn sample(&self, sample: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Asserts what every refusal has in common: its status and code, in the body and in `X-Veilwarden-Error`, a
+    /// request id, and an audit record that says the same. Returns the record.
+    pub async fn assert_refused(&self, answer: &Answer, status: u16, code: &str, what: &str) -> Value {
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{what}: {answer:?}");
+        assert_eq!(answer.headers("x-veilwarden-error"), [code], "{what}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}: {answer:?}");
+        assert!(answer.complete, "{what}: {answer:?}");
+        let challenge = (status == 401).then_some("Bearer realm=\"veilwarden\"");
+        assert_eq!(answer.header("www-authenticate"), challenge, "{what}: {answer:?}");
+        let record = self.record(answer).await;
+        assert_eq!(answer.json()["request_id"], record["request_id"], "{what}: {answer:?}");
+        assert_eq!((&record["status"], &record["error"]), (&status.into(), &code.into()), "{what}: {record}");
+        record
+    }
+
+    /// Nothing ever reached an upstream.
+    pub fn assert_nothing_sent(&self, what: &str) {
+        assert_eq!((self.a.bytes(), self.b.bytes()), (0, 0), "{what}: bytes reached an upstream");
     }
 
     pub async fn metrics(&self) -> String {

@@ -138,6 +138,9 @@ impl fmt::Display for Outcome {
         for (label, text) in &self.lines {
             writeln!(f, "   {label:<13} {text}")?;
         }
+        for mistake in &self.mistakes {
+            writeln!(f, "   NOT AS IT SHOULD BE: {mistake}")?;
+        }
         Ok(())
     }
 }

@@ -62,7 +62,8 @@ pub struct Scene {
     pub proxy: SocketAddr,
     /// What the upstream wants to see and the caller never does.
     pub key: String,
-    directory: PathBuf,
+    cluster: Option<String>,
+    directory: Directory,
     running: Running,
     echo: JoinHandle<std::io::Result<()>>,
 }
@@ -73,17 +74,16 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the upstream")?;
         let upstream = listener.local_addr()?;
         let echo = tokio::spawn(echo::serve(listener));
-        let directory = private_directory()?;
+        let directory = Directory::make()?;
         let key = format!("demo-{}", random_hex()?);
-        let started = start(&way, &key, upstream, &directory).await;
-        let running = started.inspect_err(|_| drop(fs::remove_dir_all(&directory)))?;
+        let (running, cluster) = start(&way, &key, upstream, &directory.0).await?;
         let proxy = running.listen.first().copied().ok_or_else(|| anyhow!("the proxy does not listen"))?;
-        Ok(Scene { way, proxy, key, directory, running, echo })
+        Ok(Scene { way, proxy, key, cluster, directory, running, echo })
     }
 
     /// Where the proxy writes its audit records.
     pub fn audit_file(&self) -> PathBuf {
-        self.directory.join("audit.jsonl")
+        self.directory.0.join("audit.jsonl")
     }
 
     /// Who the caller is, in words.
@@ -95,36 +95,38 @@ impl Scene {
         }
     }
 
-    /// Ends everything and removes what was written.
+    /// Ends everything. What was written is removed, here or when the scene is dropped.
     pub async fn close(self) {
         self.running.stop().await;
         self.echo.abort();
-        // What is left lies in the system's directory for temporary files.
-        let _ = fs::remove_dir_all(&self.directory);
     }
 
     /// Lines to try.
-    pub fn print_invitation(&self) {
+    pub fn invitation(&self) -> String {
         let (field, before) = self.way.field;
-        let (proxy, credential) = (self.proxy, &self.way.credential);
-        println!("\nThe proxy stays up. Try it from another terminal (Ctrl-C ends it):\n");
-        println!("  SECRET='{credential}'");
-        println!(
-            "  curl -i -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models"
+        let (proxy, credential, audit) = (self.proxy, &self.way.credential, self.audit_file());
+        let call =
+            format!("-H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
+        let mut text = format!(
+            "\nThe proxy stays up. Try it from another terminal (Ctrl-C ends it):\n\n  SECRET='{credential}'\n  \
+             curl -i {call}\n  curl -i -X DELETE {call}\n  \
+             curl -i -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models\n  tail {}\n",
+            audit.display()
         );
-        println!(
-            "  curl -i -X DELETE -H \"{field}: {before}$SECRET\" -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models"
-        );
-        println!("  curl -i -H 'X-Upstream-Host: api.demo.test' http://{proxy}/v1/models");
-        println!("  tail {}", self.audit_file().display());
         if let Some(admin) = self.running.admin_listen {
-            println!("  curl http://{admin}/metrics");
+            text.push_str(&format!("  curl http://{admin}/metrics\n"));
         }
-        println!("\nNext: put your own routes and secrets into veilwarden.yaml and run `veilwarden check`.");
+        text.push_str("\nNext: put your own routes and secrets into veilwarden.yaml and run `veilwarden check`.\n");
+        text
+    }
+
+    /// Which cluster judges the caller's token.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
     }
 }
 
-async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> Result<Running> {
+async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> Result<(Running, Option<String>)> {
     let policies = directory.join("policies");
     fs::create_dir(&policies).context("no directory for the policy")?;
     fs::write(policies.join("demo.rego"), POLICY).context("the policy cannot be written")?;
@@ -140,17 +142,26 @@ async fn start(way: &Way, key: &str, upstream: SocketAddr, directory: &Path) -> 
         .map_err(|mistakes| anyhow!("the embedded configuration is broken:\n{mistakes}"))?;
     log::init(config.log);
     let app = App::build(config).await?;
-    if let Some(cluster) = app.cluster() {
-        println!("Tokens are judged by {cluster}.");
-    }
-    Ok(app.start().await?)
+    let cluster = app.cluster().map(ToOwned::to_owned);
+    Ok((app.start().await?, cluster))
 }
 
-/// A directory that only we can read.
-fn private_directory() -> Result<PathBuf> {
-    let path = std::env::temp_dir().join(format!("veilwarden-demo-{}", random_hex()?));
-    DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
-    Ok(path)
+/// A directory that only we can read, removed when it is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn make() -> Result<Directory> {
+        let path = std::env::temp_dir().join(format!("veilwarden-demo-{}", random_hex()?));
+        DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Directory(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed lies in the system's directory for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn random_hex() -> Result<String> {

@@ -4,12 +4,7 @@ use std::path::Path;
 
 use super::data::{self, DataFile};
 use super::files::{self, Found, Role};
-use super::{Place, Problem, Problems};
-
-/// The most columns a policy line may have, the interpreter's own limit.
-const MAX_COLUMNS: usize = 1024;
-/// The most lines a policy file may have, the interpreter's own limit.
-const MAX_LINES: usize = 20_000;
+use super::{Problem, Problems, text};
 
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,34 +63,137 @@ impl Bundle {
     }
 }
 
-/// Refuses with a line number what the interpreter would refuse without one.
 fn source(file: String, bytes: Vec<u8>) -> Result<Source, Problem> {
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        let place = Place { line: 1, column: 1 };
-        return Err(Problem::at(file, place, "the file begins with a byte order mark").hint(Some("remove it".into())));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        Problem::at(&file, end_of(&String::from_utf8_lossy(valid)), "the file is not UTF-8")
-    })?;
-    for (line, content) in (1..).zip(text.lines()) {
-        if line as usize > MAX_LINES {
-            return Err(Problem::at(
-                file,
-                Place { line, column: 1 },
-                format!("the file has more than {MAX_LINES} lines"),
-            ));
-        }
-        if content.chars().nth(MAX_COLUMNS).is_some() {
-            let place = Place { line, column: MAX_COLUMNS as u32 + 1 };
-            return Err(Problem::at(file, place, format!("the line is longer than {MAX_COLUMNS} characters")));
-        }
-    }
+    let text = text::check(&file, bytes)?;
     Ok(Source { file, text })
 }
 
-fn end_of(text: &str) -> Place {
-    let last = text.rsplit('\n').next().unwrap_or_default();
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Place { line: count(text.matches('\n').count() + 1), column: count(last.chars().count() + 1) }
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ALLOW: &str = "package veilwarden.authz\nallow := true\n";
+
+    fn directory(files: &[(&str, &str)]) -> TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, content) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, content).expect("a file");
+        }
+        directory
+    }
+
+    fn names(bundle: &Bundle) -> Vec<&str> {
+        bundle.sources.iter().map(|source| source.file.rsplit('/').next().unwrap_or_default()).collect()
+    }
+
+    fn problem(directory: &TempDir) -> String {
+        let problems = Bundle::read(directory.path()).expect_err("a problem").to_string();
+        problems.replace(&directory.path().display().to_string(), "P")
+    }
+
+    #[test]
+    fn w28_directories_are_read_whole_and_tests_are_left_out() {
+        let directory = directory(&[
+            ("a.rego", ALLOW),
+            ("team/b.rego", "package b\n"),
+            ("team/deeper.rego/c.rego", "package c\n"),
+            ("a_test.rego", "this is no rego"),
+            ("README.md", "text"),
+            ("data.json", r#"{"grants": {"a": [1]}}"#),
+            ("team/data.yaml", "limit: 5\nnested: {a: true}\n"),
+            ("team/deeper.rego/data.yml", "x: 1\n"),
+            ("team/other.json", "this is no json"),
+        ]);
+        let bundle = Bundle::read(directory.path()).expect("a bundle");
+        assert_eq!(names(&bundle), ["a.rego", "b.rego", "c.rego"]);
+        let team = json!({"limit": 5, "nested": {"a": true}, "deeper.rego": {"x": 1}});
+        assert_eq!(bundle.data, json!({"grants": {"a": [1]}, "team": team}));
+    }
+
+    #[test]
+    fn one_file_can_be_named_instead_of_a_directory() {
+        let directory = directory(&[("a.rego", ALLOW), ("b.rego", ALLOW)]);
+        let bundle = Bundle::read(&directory.path().join("a.rego")).expect("a bundle");
+        assert_eq!(names(&bundle), ["a.rego"]);
+    }
+
+    #[test]
+    fn a_mounted_config_map_is_read_once() {
+        let directory = directory(&[("..2026_01_01/policy.rego", ALLOW), ("..2026_01_01/data.json", r#"{"a": 1}"#)]);
+        let link = |to: &str, name: &str| symlink(to, directory.path().join(name)).expect("a link");
+        link("..2026_01_01", "..data");
+        link("..data/policy.rego", "policy.rego");
+        link("..data/data.json", "data.json");
+        let bundle = Bundle::read(directory.path()).expect("a bundle");
+        assert_eq!((names(&bundle), &bundle.data), (vec!["policy.rego"], &json!({"a": 1})));
+    }
+
+    #[test]
+    fn i12_directories_that_are_no_policy_are_refused() {
+        let empty = directory(&[]);
+        assert_eq!(problem(&empty), "P: no policy found: there is no .rego file (tests do not count)");
+        let only_tests = directory(&[("a_test.rego", ALLOW), ("data.json", "{}")]);
+        assert_eq!(problem(&only_tests), "P: no policy found: there is no .rego file (tests do not count)");
+        let gone = Bundle::read(&empty.path().join("gone")).expect_err("a problem").to_string();
+        assert!(gone.contains("gone: cannot be read: No such file"), "{gone}");
+
+        let looping = directory(&[("a.rego", ALLOW), ("inner/b.rego", ALLOW)]);
+        symlink(looping.path(), looping.path().join("inner/up")).expect("a link");
+        assert_eq!(problem(&looping), "P/inner/up: a symbolic link leads back to a directory above it");
+
+        let dangling = directory(&[("a.rego", ALLOW)]);
+        symlink("nowhere", dangling.path().join("b.rego")).expect("a link");
+        assert!(problem(&dangling).starts_with("P/b.rego: cannot be read: "));
+
+        let pipe = directory(&[("a.rego", ALLOW)]);
+        let socket = std::os::unix::net::UnixListener::bind(pipe.path().join("b.rego"));
+        assert_eq!(problem(&pipe), "P/b.rego: is not a regular file");
+        drop(socket);
+    }
+
+    #[test]
+    fn i12_a_thousand_files_load() {
+        let files: Vec<_> =
+            (0..1000).map(|number| (format!("{number:04}.rego"), format!("package p{number}\n"))).collect();
+        let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(Bundle::read(directory(&files).path()).expect("a bundle").sources.len(), 1000);
+    }
+
+    #[test]
+    fn i17_too_much_data_and_too_large_a_policy_are_refused() {
+        let directory = directory(&[("a.rego", ALLOW), ("b/data.json", "{}")]);
+        let large = |name: &str, bytes: u64| {
+            fs::File::create(directory.path().join(name)).and_then(|file| file.set_len(bytes)).expect("a file");
+        };
+        large("data.json", 100 << 20);
+        large("big.rego", (1 << 20) + 1);
+        let expected = "P/big.rego: a policy file may have 1048576 bytes\nP/data.json: data files may have 33554432 bytes together";
+        assert_eq!(problem(&directory), expected);
+    }
+
+    #[test]
+    fn data_files_that_are_wrong_name_their_place() {
+        let cases = [
+            ("data.json", "{\n\"a\": }", "P/data.json:2:6: not valid JSON: "),
+            ("data.json", "[1]", "P/data.json:1:1: a data file must hold an object"),
+            ("data.yaml", "a: 1\nb: [", "P/data.yaml:2:"),
+            ("data.yaml", "a: 1\na: 2\n", "P/data.yaml:2:1: not valid YAML: "),
+            ("b/data.json", r#"{"x": 1}"#, "P/data.json: sets `data.b.x`, which another data file has already set"),
+        ];
+        for (name, content, expected) in cases {
+            let mut files = vec![("a.rego", ALLOW), (name, content)];
+            files.extend((name == "b/data.json").then_some(("data.json", r#"{"b": {"x": 2}}"#)));
+            let found = problem(&directory(&files));
+            assert!(found.starts_with(expected), "{found}");
+            assert!(!found.contains('\n'), "{found}");
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Rule {
     pub calls: Vec<Call>,
     /// Names that the rule declares for itself: arguments, `some`, `every`, `:=`.
     pub locals: BTreeMap<String, Place>,
+    /// How deep evaluating it goes, in levels of the interpreter's stack: nesting and loops.
+    pub depth: usize,
 }
 
 /// What a rule defines. All rules of one name must be of one kind; a default goes with any but sets and partial objects.

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use super::Problem;
 use super::program::{Module, Program, Rule, constant, dotted};
 
-/// How many rules may depend on one another in a chain. Each link costs the interpreter stack, and a worker thread
-/// has 2 MiB.
-const MAX_CHAIN: usize = 64;
+/// How deep evaluating a rule may go, with all the rules it needs. A level costs the interpreter some 2 KiB of stack,
+/// measured, and a worker thread has 2 MiB.
+const MAX_DEPTH: usize = 400;
+/// What a rule costs beside what it says, in levels.
+const RULE_DEPTH: usize = 2;
 
 type Path = Vec<String>;
 type Rules<'a> = BTreeMap<Path, Vec<(&'a Module, &'a Rule)>>;
 
-/// Refuses circles, and chains longer than the stack allows.
+/// Refuses circles, and what goes deeper than the stack allows.
 pub(crate) fn check(program: &Program, problems: &mut Vec<Problem>) {
     let mut rules = Rules::new();
     for (module, rule) in program.rules() {
@@ -21,7 +23,7 @@ pub(crate) fn check(program: &Program, problems: &mut Vec<Problem>) {
     }
     let depends: BTreeMap<&Path, Vec<&Path>> =
         rules.iter().map(|(path, written)| (path, dependencies(program, &rules, written))).collect();
-    let mut walk = Walk { depends: &depends, length: BTreeMap::new() };
+    let mut walk = Walk { rules: &rules, depends: &depends, depth: BTreeMap::new() };
     for path in rules.keys() {
         if let Err(found) = walk.from(path) {
             let (module, rule) = rules[found.at()][0];
@@ -59,15 +61,18 @@ fn related<'a>(rules: &'a Rules<'_>, path: &[String]) -> Vec<&'a Path> {
 enum Found<'a> {
     #[error("`{}` depends on itself: {}", dotted(circle[0]), chain(circle))]
     Circle { circle: Vec<&'a Path> },
-    #[error("`{}` needs a chain of more than {MAX_CHAIN} rules", dotted(from))]
-    Chain { from: &'a Path },
+    #[error(
+        "`{}` goes too deep: the rules it needs, their nesting and their loops add up to more than {MAX_DEPTH}",
+        dotted(from)
+    )]
+    Deep { from: &'a Path },
 }
 
 impl<'a> Found<'a> {
     fn at(&self) -> &'a Path {
         match self {
             Found::Circle { circle } => circle[0],
-            Found::Chain { from } => from,
+            Found::Deep { from } => from,
         }
     }
 }
@@ -79,9 +84,10 @@ fn chain(circle: &[&Path]) -> String {
 
 /// Depth first, with its own stack: a policy may have thousands of rules.
 struct Walk<'a> {
+    rules: &'a Rules<'a>,
     depends: &'a BTreeMap<&'a Path, Vec<&'a Path>>,
-    /// The longest chain from each finished rule on.
-    length: BTreeMap<&'a Path, usize>,
+    /// How deep each finished rule goes.
+    depth: BTreeMap<&'a Path, usize>,
 }
 
 impl<'a> Walk<'a> {
@@ -95,13 +101,13 @@ impl<'a> Walk<'a> {
                 continue;
             };
             *next += 1;
-            if open.len() > MAX_CHAIN {
-                return Err(Found::Chain { from: start });
+            if open.len() * RULE_DEPTH > MAX_DEPTH {
+                return Err(Found::Deep { from: start });
             }
             if let Some(begin) = open.iter().position(|(path, _)| *path == needed) {
                 return Err(Found::Circle { circle: open[begin..].iter().map(|(path, _)| *path).collect() });
             }
-            if !self.length.contains_key(needed) {
+            if !self.depth.contains_key(needed) {
                 open.push((needed, 0));
             }
         }
@@ -109,11 +115,12 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(&mut self, path: &'a Path) -> Result<(), Found<'a>> {
-        let longest = self.depends[path].iter().filter_map(|needed| self.length.get(needed)).max().unwrap_or(&0) + 1;
-        if longest > MAX_CHAIN {
-            return Err(Found::Chain { from: path });
+        let own = self.rules[path].iter().map(|(_, rule)| rule.depth).max().unwrap_or(0) + RULE_DEPTH;
+        let needed = self.depends[path].iter().filter_map(|needed| self.depth.get(needed)).max().unwrap_or(&0);
+        if own + needed > MAX_DEPTH {
+            return Err(Found::Deep { from: path });
         }
-        self.length.insert(path, longest);
+        self.depth.insert(path, own + needed);
         Ok(())
     }
 }

@@ -63,3 +63,38 @@ fn network(cidr: &Value) -> Result<IpNet> {
 fn hex(bytes: &[u8]) -> Value {
     Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_added_functions_give_what_opa_gives() {
+        let text = |text: &str| Value::from(text);
+        // FIPS 180-4, "abc"; RFC 4231, test case 2.
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(&[text("abc")]).expect("a digest"), text(digest));
+        let code = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(hmac_sha256(&[text("what do ya want for nothing?"), text("Jefe")]).expect("a code"), text(code));
+        for (one, other, meets) in [
+            ("192.168.0.0/16", "192.168.1.0/24", true),
+            ("192.168.1.0/24", "192.168.0.0/16", true),
+            ("192.168.1.77/24", "192.168.1.1/32", true),
+            ("192.168.1.0/24", "192.168.2.0/24", false),
+            ("2001:db8::/32", "2001:db8:1::/48", true),
+            ("0.0.0.0/0", "::/0", false),
+        ] {
+            let found = cidr_intersects(&[text(one), text(other)]).expect("two ranges");
+            assert_eq!(found, Value::from(meets), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_they_cannot_answer_is_an_error() {
+        sha256(&[Value::from(1)]).expect_err("a number");
+        hmac_sha256(&[Value::from("a"), Value::Null]).expect_err("null");
+        for cidr in ["192.168.1.1", "", "192.168.1.0/33"] {
+            cidr_intersects(&[Value::from(cidr), Value::from("10.0.0.0/8")]).expect_err(cidr);
+        }
+    }
+}

@@ -105,6 +105,8 @@ fn try_out(engine: &mut Engine, plan: &Plan, document: &Document, origin: &str) 
         }
     }
     Problems::none_in(problems)?;
+    // Else every decision would begin with what the trials printed.
+    drop(engine.take_prints());
     Ok(took)
 }
 

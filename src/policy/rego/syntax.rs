@@ -46,8 +46,9 @@ fn rule(rule: &ast::Rule) -> Rule {
             (name, kind, span)
         }
     };
-    let Facts { not_boolean, references, calls, locals } = facts;
-    Rule { name, kind, place: place(span), not_boolean, references, calls, locals: locals.into_iter().collect() }
+    let depth = facts.deepest + facts.loops;
+    let Facts { not_boolean, references, calls, locals, .. } = facts;
+    Rule { name, kind, place: place(span), not_boolean, references, calls, locals: locals.into_iter().collect(), depth }
 }
 
 /// Gathers what one rule says.
@@ -57,6 +58,10 @@ struct Facts {
     references: Vec<Reference>,
     calls: Vec<Call>,
     locals: Vec<(String, Place)>,
+    level: usize,
+    deepest: usize,
+    /// Each loop evaluates the rest of its body from inside.
+    loops: usize,
 }
 
 impl Facts {
@@ -115,12 +120,14 @@ impl Facts {
         match literal {
             Literal::SomeVars { vars, .. } => vars.iter().for_each(|var| self.local(var)),
             Literal::SomeIn { key, value, collection, .. } => {
+                self.loops += 1;
                 self.pattern_all(key.as_slice());
                 self.pattern(value);
                 self.expr(collection);
             }
             Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expr(expr),
             Literal::Every { key, value, domain, query, .. } => {
+                self.loops += 1;
                 key.iter().chain([value]).for_each(|var| self.local(var));
                 self.expr(domain);
                 self.query(query);
@@ -156,6 +163,13 @@ impl Facts {
     }
 
     fn expr(&mut self, expr: &Expr) {
+        self.level += 1;
+        self.deepest = self.deepest.max(self.level);
+        self.parts(expr);
+        self.level -= 1;
+    }
+
+    fn parts(&mut self, expr: &Expr) {
         match expr {
             Expr::String { .. }
             | Expr::RawString { .. }
@@ -177,7 +191,7 @@ impl Facts {
                 self.expr(value);
                 self.query(query);
             }
-            Expr::Call { fcn, params, span, .. } => self.call(fcn, params, span),
+            Expr::Call { fcn, params, .. } => self.call(fcn, params),
             Expr::UnaryExpr { expr, .. } => self.expr(expr),
             Expr::BinExpr { lhs, rhs, .. } | Expr::BoolExpr { lhs, rhs, .. } | Expr::ArithExpr { lhs, rhs, .. } => {
                 self.expr(lhs);
@@ -199,7 +213,7 @@ impl Facts {
     }
 
     /// `object.get(input, "a", …)` and `object.get(input, ["a", "b"], …)` read a name as `input.a` and `input.a.b` do.
-    fn call(&mut self, fcn: &Expr, params: &[Ref<Expr>], span: &Span) {
+    fn call(&mut self, fcn: &Expr, params: &[Ref<Expr>]) {
         let path = constant(&chain(fcn).unwrap_or_default());
         if let ([object, get], [from, key, rest @ ..]) = (&path[..], params)
             && (object.as_str(), get.as_str()) == ("object", "get")
@@ -210,7 +224,8 @@ impl Facts {
         } else {
             self.expr_all(params);
         }
-        self.calls.push(Call { path, arguments: params.len(), place: place(span) });
+        // The span of a call begins at its parenthesis, that of a name at the name.
+        self.calls.push(Call { path, arguments: params.len(), place: place(root(fcn).span()) });
     }
 
     /// Records a reference, and what its indexes refer to.
@@ -218,6 +233,7 @@ impl Facts {
         self.indexes(expr);
         let Some(steps) = chain(expr) else { return self.expr(root(expr)) };
         if let Some((Step::Name(root, place), steps)) = steps.split_first() {
+            self.loops += steps.iter().filter(|step| matches!(step, Step::Open)).count();
             let steps = [steps, further].concat();
             self.references.push(Reference { root: root.clone(), steps, place: *place });
         }

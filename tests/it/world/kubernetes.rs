@@ -17,6 +17,8 @@ pub enum Mode {
     Normal,
     /// This status and body, whatever is asked.
     Raw(u16, String),
+    /// These steps, whatever is asked.
+    Play(Vec<Step>),
     Hang,
     Close,
 }
@@ -24,15 +26,22 @@ pub enum Mode {
 /// The API server, and the one workload that it knows: `prod/api`, pod `api-1`.
 pub struct Kubernetes {
     pub token: String,
-    recorder: Recorder,
+    /// What we show to the API server.
+    pub own_token: String,
+    pub recorder: Recorder,
     mode: Arc<Mutex<Mode>>,
 }
 
-/// A token that looks like a ServiceAccount's. `exp` is in seconds from now.
+/// A token that looks like one of `prod/api`. `exp` is in seconds from now.
 pub fn token(tag: &str, audience: &str, exp: i64) -> String {
+    token_of("system:serviceaccount:prod:api", tag, audience, exp)
+}
+
+fn token_of(subject: &str, tag: &str, audience: &str, exp: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims = json!({"aud": [audience], "exp": now + exp, "iat": now - 10, "iss": "https://played.test", "sub": "system:serviceaccount:prod:api"});
+    let claims =
+        json!({"aud": [audience], "exp": now + exp, "iat": now - 10, "iss": "https://played.test", "sub": subject});
     let signature = URL_SAFE_NO_PAD.encode(format!("signature-{tag}"));
     format!("{}.{}.{signature}", part(json!({"alg": "RS256", "kid": "k"})), part(claims))
 }
@@ -40,11 +49,13 @@ pub fn token(tag: &str, audience: &str, exp: i64) -> String {
 impl Kubernetes {
     pub async fn start(number: u64) -> Kubernetes {
         let token = token(&format!("good-{number}"), "veilwarden", 3600);
+        let ourselves = "system:serviceaccount:veilwarden:veilwarden";
+        let own_token = token_of(ourselves, &format!("own-{number}"), "https://kubernetes.default.svc", 3600);
         let recorder = Recorder::start().await;
         let mode = Arc::new(Mutex::new(Mode::Normal));
         let (known, current) = (token.clone(), mode.clone());
         recorder.script(move |seen| play(&current.lock().unwrap(), &known, seen));
-        Kubernetes { token, recorder, mode }
+        Kubernetes { token, own_token, recorder, mode }
     }
 
     pub fn mode(&self, mode: Mode) {
@@ -59,13 +70,17 @@ impl Kubernetes {
     /// Writes a kubeconfig and returns the `kubernetes` section that uses it; `lines` are added to it.
     pub fn section(&self, directory: &Path, lines: &str) -> String {
         let kubeconfig = directory.join("kubeconfig");
-        let server = self.recorder.address;
+        let (server, own_token) = (self.recorder.address, directory.join("own-token"));
+        std::fs::write(&own_token, &self.own_token).unwrap();
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{server}\"}}}}]\n\
-             users: [{{name: u, user: {{token: our-own-token}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+             users: [{{name: u, user: {{tokenFile: \"{}\"}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+            own_token.display()
         );
         std::fs::write(&kubeconfig, text).unwrap();
-        format!("{{enabled: true, kubeconfig: {}{lines}}}", kubeconfig.display())
+        // A busy machine keeps this one.
+        let timeout = if lines.contains("timeout:") { "" } else { ", timeout: 15s" };
+        format!("{{enabled: true, kubeconfig: {}{timeout}{lines}}}", kubeconfig.display())
     }
 }
 
@@ -73,26 +88,42 @@ fn play(mode: &Mode, known: &str, seen: &Seen) -> Vec<Step> {
     match mode {
         Mode::Normal => vec![Step::Send(http(201, &review(known, seen).to_string()))],
         Mode::Raw(status, body) => vec![Step::Send(http(*status, body))],
+        Mode::Play(steps) => steps.clone(),
         Mode::Hang => vec![Step::Hang],
         Mode::Close => vec![Step::Close],
     }
 }
 
-fn review(known: &str, seen: &Seen) -> Value {
-    let asked: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
-    let status = if asked["spec"]["token"] == known {
-        json!({"authenticated": true, "audiences": ["veilwarden"], "user": {
-            "username": "system:serviceaccount:prod:api", "uid": "11111111-2222-3333-4444-555555555555",
-            "groups": ["system:serviceaccounts", "system:serviceaccounts:prod"],
-            "extra": {"authentication.kubernetes.io/pod-name": ["api-1"], "authentication.kubernetes.io/pod-uid": ["pod-uid-1"]}}})
-    } else {
-        json!({"authenticated": false, "error": "[invalid bearer token]"})
-    };
+/// A TokenReview with this status.
+pub fn review_with(status: Value) -> Value {
     json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {}, "status": status})
 }
 
-fn http(status: u16, body: &str) -> Vec<u8> {
+/// A good answer for this user name, for the audience that is asked for.
+pub fn accepted(username: &str) -> Value {
+    json!({"authenticated": true, "audiences": ["veilwarden"], "user": {
+        "username": username, "uid": "11111111-2222-3333-4444-555555555555",
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:prod"],
+        "extra": {"authentication.kubernetes.io/pod-name": ["api-1"], "authentication.kubernetes.io/pod-uid": ["pod-uid-1"]}}})
+}
+
+fn review(known: &str, seen: &Seen) -> Value {
+    let asked: Value = serde_json::from_slice(&seen.body).unwrap_or_default();
+    review_with(match asked["spec"]["token"] == known {
+        true => accepted("system:serviceaccount:prod:api"),
+        false => json!({"authenticated": false, "error": "[invalid bearer token]"}),
+    })
+}
+
+/// An answer of the API server.
+pub fn http(status: u16, body: &str) -> Vec<u8> {
     let head =
         format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
     format!("{head}{body}").into_bytes()
+}
+
+/// A token's `exp`.
+pub fn expiry(token: &str) -> u64 {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["exp"].as_u64().unwrap()
 }

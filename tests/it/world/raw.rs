@@ -60,6 +60,21 @@ pub async fn read_answer(stream: &mut TcpStream) -> Answer {
     .await
 }
 
+/// As `read_answer`, for the answer to HEAD: it has no body, whatever its fields say.
+pub async fn read_answer_to_head(stream: &mut TcpStream) -> Answer {
+    within("an answer to HEAD", async {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => bytes.push(byte),
+                Err(_) => return Answer::default(),
+            }
+        }
+        Answer { complete: true, ..parse(&bytes, true).unwrap_or_default() }
+    })
+    .await
+}
+
 /// All answers in what a closed connection brought.
 pub fn parse_answers(mut bytes: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();

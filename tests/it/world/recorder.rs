@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 
 /// What an upstream does once a request is there.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Wait before the next step; part of what is played, not of the test's own timing.
     Pause(Duration),
+    /// Wait until the test adds a permit.
+    Wait(Arc<Semaphore>),
     /// Close the connection.
     Close,
     /// Close it with a reset.
@@ -58,6 +61,7 @@ struct State {
     everything: Vec<u8>,
     connections: usize,
     open: usize,
+    written: usize,
     eager: bool,
 }
 
@@ -75,7 +79,10 @@ pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 impl Recorder {
     /// Answers everything with 200 `ok`.
     pub async fn start() -> Recorder {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Recorder::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn on(listener: TcpListener) -> Recorder {
         let recorder = Recorder {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),
@@ -128,6 +135,11 @@ impl Recorder {
         self.state.lock().unwrap().connections
     }
 
+    /// Bytes that were written to proxies.
+    pub fn written(&self) -> usize {
+        self.state.lock().unwrap().written
+    }
+
     /// Connections that neither side has closed.
     pub fn open(&self) -> usize {
         self.state.lock().unwrap().open
@@ -143,7 +155,7 @@ impl Recorder {
         let mut held = Vec::new();
         while let Some(seen) = self.read_request(&mut stream, &mut held, connection).await {
             let script = self.script.lock().unwrap().clone();
-            if !play(&mut stream, script(&seen)).await {
+            if !self.play(&mut stream, script(&seen)).await {
                 break;
             }
         }
@@ -189,32 +201,61 @@ impl Recorder {
         }
         Some(held.drain(..length).collect())
     }
-}
 
-/// Plays the steps; `false`: the connection is over.
-async fn play(stream: &mut TcpStream, steps: Vec<Step>) -> bool {
-    for step in steps {
-        match step {
-            Step::Send(bytes) => {
-                if stream.write_all(&bytes).await.is_err() {
+    /// Plays the steps; `false`: the connection is over.
+    async fn play(&self, stream: &mut TcpStream, steps: Vec<Step>) -> bool {
+        for step in steps {
+            match step {
+                Step::Send(bytes) => {
+                    if !self.send(stream, &bytes).await {
+                        return false;
+                    }
+                }
+                Step::Pause(time) => tokio::time::sleep(time).await,
+                Step::Wait(permits) => permits.acquire().await.unwrap().forget(),
+                Step::Close => {
+                    let _ = stream.shutdown().await;
+                    return false;
+                }
+                Step::Reset => {
+                    let _ = stream.set_zero_linger();
+                    return false;
+                }
+                Step::Hang => {
+                    let mut chunk = [0; 1024];
+                    while stream.read(&mut chunk).await.is_ok_and(|n| n > 0) {}
                     return false;
                 }
             }
-            Step::Pause(time) => tokio::time::sleep(time).await,
-            Step::Close => {
-                let _ = stream.shutdown().await;
-                return false;
-            }
-            Step::Reset => {
-                let _ = stream.set_zero_linger();
-                return false;
-            }
-            Step::Hang => {
-                let mut chunk = [0; 1024];
-                while stream.read(&mut chunk).await.is_ok_and(|n| n > 0) {}
-                return false;
-            }
         }
+        true
     }
-    true
+
+    async fn send(&self, stream: &mut TcpStream, bytes: &[u8]) -> bool {
+        for part in bytes.chunks(1 << 16) {
+            if stream.write_all(part).await.is_err() {
+                return false;
+            }
+            self.state.lock().unwrap().written += part.len();
+        }
+        true
+    }
+}
+
+/// An upstream that is not up yet: its address is taken and refuses connections.
+pub struct Down {
+    pub address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Down {
+    pub fn new() -> Down {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Down { address: socket.local_addr().unwrap(), socket }
+    }
+
+    pub fn up(self) -> Recorder {
+        Recorder::on(self.socket.listen(128).unwrap())
+    }
 }

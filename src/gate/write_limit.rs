@@ -1,0 +1,34 @@
+//! How long a peer may take nothing of what we write.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+
+/// Turns a write that stands still for the limit into an error. Nothing runs as long as writes go through.
+#[derive(Debug)]
+pub struct WriteLimit {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl WriteLimit {
+    pub fn new(limit: Duration) -> WriteLimit {
+        WriteLimit { limit, timer: None }
+    }
+
+    /// Passes the outcome of a write or a flush on, unless it has been pending for too long.
+    pub fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.timer = None;
+            return outcome;
+        }
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+    }
+}

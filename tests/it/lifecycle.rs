@@ -1,0 +1,308 @@
+//! Section L of the hostile cases: starting, not starting, and the orderly end of the real process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::world::kubernetes::Mode;
+use crate::world::process::{self, End, Process, addresses, file};
+use crate::world::raw;
+use crate::world::recorder::Step;
+use crate::world::{PATIENCE, Started, World, until, within};
+
+const SECRET: (&str, &str) = ("VEILWARDEN_SESSION_SECRET", "a-session-secret-for-tests");
+
+/// A configuration that is good but for the lines added to it.
+fn config(lines: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nkubernetes: {{enabled: false}}\n\
+         secrets: [{{id: KEY, value: some-value}}]\n\
+         routes: [{{upstream_host: a.test, secret_id: KEY, inject_header: Authorization, header_value_template: \"{{{{secret}}}}\"}}]\n\
+         policy: {{enabled: true, engine: config, default_allow: true}}\n{lines}\n"
+    )
+}
+
+/// Whether the process has a handler of its own for SIGTERM.
+fn handles_sigterm(process: &Process) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    u64::from_str_radix(caught.trim(), 16).unwrap_or_default() & (1 << (Signal::TERM.as_raw() - 1)) != 0
+}
+
+fn named_pipe(directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    assert!(process::command("mkfifo").arg(&path).status().unwrap().success());
+    path.display().to_string()
+}
+
+/// Ends within moments, not with the last limit that is left.
+async fn assert_ends_soon(process: &mut Process, expected: End, what: &str) {
+    let begun = Instant::now();
+    assert_eq!(process.end().await, expected, "{what}: {}", process.stderr());
+    assert!(begun.elapsed() < PATIENCE / 2, "{what}: ended after {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn l05_a_signal_during_the_start_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = named_pipe(directory.path(), "pipe");
+    let audit = file(directory.path(), "audit.yaml", config(&format!("audit: {{output: \"{pipe}\"}}")));
+    let cluster = config("").replace("{enabled: false}", &format!("{{enabled: true, kubeconfig: \"{pipe}\"}}"));
+    let cluster = file(directory.path(), "cluster.yaml", cluster);
+    // Opening a pipe at whose other end nobody is takes for ever: a start that hangs, at three of its steps.
+    for (config, what) in [(&pipe, "the configuration"), (&cluster, "the kubeconfig"), (&audit, "the audit file")] {
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut process = Process::spawn(&["serve", "--config", config], &[SECRET]);
+            until("its signal handlers", || handles_sigterm(&process)).await;
+            process.signal(signal);
+            assert_ends_soon(&mut process, End::Exit(0), what).await;
+            assert!(!process.stderr().contains("\"ready\""), "{what}: {}", process.stderr());
+        }
+    }
+}
+
+#[tokio::test]
+async fn l05_a_signal_while_the_api_server_is_down_ends_after_the_waiting_calls() {
+    let world = World::new().await.kubernetes().await.kubernetes_options("timeout: 1s");
+    world.kubernetes.as_ref().unwrap().mode(Mode::Hang);
+    let (world, mut process) = world.spawn().await;
+    let mut stream = world.connect().await;
+    stream.write_all(world.ok("").as_bytes()).await.unwrap();
+    until("the review to hang", || world.kubernetes.as_ref().unwrap().reviews() == 1).await;
+    process.signal(Signal::TERM);
+    let answer = raw::read_answer(&mut stream).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "AUTH_UNAVAILABLE"), "{answer:?}");
+    assert_ends_soon(&mut process, End::Exit(0), "an outage").await;
+    world.record(&answer).await;
+}
+
+async fn readiness(world: &Started) -> u16 {
+    world.send_to(world.admin, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.status
+}
+
+/// The upstream sends the first half of an answer, and the second when it gets a permit. Returns the caller's
+/// connection with the head read.
+async fn half_an_answer(world: &Started, go: Arc<Semaphore>) -> TcpStream {
+    world.a.script(move |_| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst".to_vec();
+        vec![Step::Send(head), Step::Wait(go.clone()), Step::Send(b"other".to_vec())]
+    });
+    let mut stream = world.connect().await;
+    stream.write_all(world.ok("").as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"first") {
+        head.push(within("the first half", stream.read_u8()).await.unwrap());
+    }
+    stream
+}
+
+#[tokio::test]
+async fn l01_sigterm_turns_readiness_off_and_lets_open_calls_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (world, mut process) = World::new().await.spawn().await;
+        assert_eq!(readiness(&world).await, 200);
+        let idle = world.connect().await;
+        let go = Arc::new(Semaphore::new(0));
+        let mut open = half_an_answer(&world, go.clone()).await;
+        process.signal(signal);
+        within("readiness to be off", async { while readiness(&world).await != 503 {} }).await;
+        until("the listener to be closed", || std::net::TcpStream::connect(world.proxy).is_err()).await;
+        assert!(!process.has_ended(), "a call is open");
+        go.add_permits(1);
+        let mut rest = Vec::new();
+        within("the second half", open.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "other");
+        assert_ends_soon(&mut process, End::Exit(0), "the drain").await;
+        drop(idle);
+        let records = world.audit();
+        assert_eq!(records.len(), 1, "{records:?}");
+        assert_eq!((&records[0]["status"], &records[0]["complete"]), (&200.into(), &true.into()), "{records:?}");
+    }
+}
+
+#[tokio::test]
+async fn l01_a_request_that_is_on_its_way_at_the_signal_is_answered() {
+    let (world, mut process) = World::new().await.spawn().await;
+    let mut stream = world.connect().await;
+    let request = world.ok("");
+    let (first, second) = request.split_at(request.len() / 2);
+    stream.write_all(first.as_bytes()).await.unwrap();
+    // The other end has it when the connection counts as open.
+    within("the connection", async { while world.sample("veilwarden_connections").await < 1.0 {} }).await;
+    let go = Arc::new(Semaphore::new(0));
+    let mut open = half_an_answer(&world, go.clone()).await;
+    process.signal(Signal::TERM);
+    within("readiness to be off", async { while readiness(&world).await != 503 {} }).await;
+    world.a.answer(crate::world::recorder::OK);
+    let _ = stream.write_all(second.as_bytes()).await;
+    let answer = raw::read_answer(&mut stream).await;
+    // Its head had begun: it is served, and the connection closes behind it.
+    assert!(answer.status == 200 || answer.status == 0, "{answer:?}");
+    go.add_permits(1);
+    let mut rest = Vec::new();
+    within("the open call", open.read_to_end(&mut rest)).await.unwrap();
+    assert_ends_soon(&mut process, End::Exit(0), "the drain").await;
+}
+
+#[tokio::test]
+async fn l02_an_endless_stream_is_cut_at_the_drain_limit() {
+    let (world, mut process) = World::new().await.config("limits: {drain_timeout: 1s}").spawn().await;
+    let mut open = half_an_answer(&world, Arc::new(Semaphore::new(0))).await;
+    process.signal(Signal::TERM);
+    let mut rest = Vec::new();
+    let _ = within("the cut", open.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_ends_soon(&mut process, End::Exit(0), "the drain limit").await;
+    let records = world.audit();
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!((&records[0]["status"], &records[0]["complete"]), (&200.into(), &false.into()), "{records:?}");
+}
+
+#[tokio::test]
+async fn l03_a_second_signal_ends_at_once_and_sigquit_leaves_no_core() {
+    for second in [Signal::TERM, Signal::INT] {
+        let (world, mut process) = World::new().await.config("limits: {drain_timeout: 10m}").spawn().await;
+        let open = half_an_answer(&world, Arc::new(Semaphore::new(0))).await;
+        process.signal(Signal::TERM);
+        until("the drain to begin", || process.stderr().contains("draining")).await;
+        process.signal(second);
+        assert_ends_soon(&mut process, End::Exit(1), "a second signal").await;
+        drop(open);
+    }
+    let (world, mut process) = World::new().await.spawn().await;
+    process.signal(Signal::QUIT);
+    assert_ends_soon(&mut process, End::Signal(Signal::QUIT.as_raw()), "SIGQUIT").await;
+    drop(world);
+    assert!(!process.dumped_core(), "a core was written");
+}
+
+/// `serve` and `check` both exit with 1 and say the same, and nothing else, on standard error; returns it.
+async fn refused(file: &str, environment: &[(&str, &str)], what: &str) -> String {
+    let (end, out, serve) = process::run(&["serve", "--config", file], environment).await;
+    assert_eq!((end, out.as_str()), (End::Exit(1), ""), "{what}: {serve}");
+    let (end, out, check) = process::run(&["check", "--config", file], environment).await;
+    assert_eq!((end, out.as_str()), (End::Exit(1), ""), "{what}: {check}");
+    assert_eq!(serve, check, "{what}");
+    serve
+}
+
+#[tokio::test]
+async fn l07_a_broken_configuration_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let route = "upstream_host: A.TEST, secret_id: KEY, inject_header: X-A, header_value_template: \"{{secret}}\"";
+    let twice = config("").replace("routes: [", &format!("routes: [{{{route}}}, "));
+    for (text, places, what) in [
+        (config("listen: [127.0.0.1:0"), &["v.yaml:7"][..], "no YAML"),
+        (config("log: {levle: debug}"), &["v.yaml:7:7:", "levle", "did you mean", "level"], "an unknown key"),
+        (config("listen: 127.0.0.1:0"), &["v.yaml:7:1:", "duplicate", "listen"], "a duplicate key"),
+        (twice, &["v.yaml:5:", "a.test", "routes[0]"], "a route twice, in two spellings"),
+        (config("").replace("{{secret}}", "{{secrte}}"), &["v.yaml:5:", "secrte"], "a bad template"),
+        (config("").replace("value: some-value", "vualt: x"), &["v.yaml:4:", "vualt"], "an unknown store"),
+        (config("").replace("secret_id: KEY", "secret_id: KAY"), &["v.yaml:5:", "KAY"], "an unknown secret"),
+        (config("limits: {max_headers: many}"), &["v.yaml:7:", "max_headers"], "a wrong type"),
+        (config("log: {levle: debug}\nadmin_lisen: off"), &["v.yaml:7:", "v.yaml:8:"], "two mistakes"),
+        (config("")[..200].to_owned(), &["v.yaml:5"], "half a file"),
+        (String::new(), &["v.yaml"], "an empty file"),
+        (format!("{}{}", config(""), "# much\n".repeat(200_000)), &["v.yaml", "1024 KiB"], "a large file"),
+    ] {
+        let path = file(directory.path(), "v.yaml", text);
+        let said = refused(&path, &[SECRET], what).await;
+        for place in places {
+            assert!(said.contains(place), "{what}: {place} is not in\n{said}");
+        }
+    }
+    let absent = directory.path().join("absent.yaml").display().to_string();
+    assert!(refused(&absent, &[SECRET], "no file").await.contains("absent.yaml"), "no file");
+    let itself = directory.path().display().to_string();
+    assert!(refused(&itself, &[SECRET], "a directory").await.contains("directory"), "a directory");
+}
+
+#[tokio::test]
+async fn l07_what_is_found_behind_the_configuration_is_refused_too_and_all_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = format!("audit: {{output: \"{}\"}}", directory.path().join("no/such/audit.jsonl").display());
+    let policies = directory.path().join("no-policies").display().to_string();
+    let text = config(&lines)
+        .replace("engine: config, default_allow: true", &format!("engine: opa, policy_path: {policies}"))
+        .replace("routes: [{", "routes: [{ca_file: /no/such/ca.pem, ");
+    let said = refused(&file(directory.path(), "v.yaml", text), &[SECRET], "three mistakes").await;
+    for place in ["no-policies", "/no/such/ca.pem", "audit.jsonl"] {
+        assert!(said.contains(place), "{place} is not in\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn h38_without_a_good_session_secret_nothing_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "v.yaml", config(""));
+    for (environment, words, what) in [
+        (&[][..], &["VEILWARDEN_SESSION_SECRET", "kubernetes"][..], "none"),
+        (&[("VEILWARDEN_SESSION_SECRET", "")], &["VEILWARDEN_SESSION_SECRET"], "an empty one"),
+        (&[("VEILWARDEN_SESSION_SECRET", "8-octets")], &["VEILWARDEN_SESSION_SECRET", "16"], "a short one"),
+        (&[("VEILWARDEN_SESSION_SECRET_FILE", "/no/such/file")], &["/no/such/file"], "a file that is not there"),
+    ] {
+        let said = refused(&path, environment, what).await;
+        for word in words {
+            assert!(said.contains(word), "{what}: {word} is not in\n{said}");
+        }
+        assert!(!said.contains("8-octets"), "{what}: a secret is repeated: {said}");
+    }
+}
+
+#[tokio::test]
+async fn l11_a_port_in_use_is_said_and_nothing_is_half_started() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let good = config("");
+    for (text, what) in [
+        (good.replacen("listen: 127.0.0.1:0", &format!("listen: {address}"), 1), "listen"),
+        (good.replacen("listen: 127.0.0.1:0", &format!("listen: [127.0.0.1:0, {address}]"), 1), "the second of two"),
+        (good.replace("admin_listen: 127.0.0.1:0", &format!("admin_listen: {address}")), "admin_listen"),
+    ] {
+        let path = file(directory.path(), "v.yaml", text);
+        let (end, out, said) = process::run(&["serve", "--config", &path], &[SECRET]).await;
+        assert_eq!((end, out.as_str()), (End::Exit(1), ""), "{what}: {said}");
+        assert!(said.contains(&address) && said.contains("another program has it"), "{what}: {said}");
+        assert!(!said.contains("\"ready\""), "{what}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn l05_what_was_recorded_is_written_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "v.yaml", config(""));
+    let mut process = Process::spawn(&["serve", "--config", &path], &[SECRET]);
+    let (proxy, _) = addresses(&process.ready().await);
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(proxy).await.unwrap();
+        stream.write_all(b"GET /x HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: a.test\r\n\r\n").await.unwrap();
+        assert_eq!(raw::read_answer(&mut stream).await.status, 401);
+    }
+    process.signal(Signal::TERM);
+    assert_ends_soon(&mut process, End::Exit(0), "the end").await;
+    // The default output is stdout, one line a call.
+    let records: Vec<serde_json::Value> =
+        process.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.len(), 200);
+    assert!(records.iter().all(|record| record["error"] == "UNAUTHORIZED"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let mut world = World::new().await.config("limits: {drain_timeout: 10m, idle_timeout: 10m}").start().await;
+    let mut used = world.connect().await;
+    used.write_all(world.ok("").as_bytes()).await.unwrap();
+    assert_eq!(raw::read_answer(&mut used).await.status, 200);
+    let unused = world.connect().await;
+    let begun = Instant::now();
+    world.stop().await;
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert_eq!(within("its end", used.read_u8()).await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    drop(unused);
+}

@@ -1,0 +1,100 @@
+//! TLS in front of a recorder: a CA of the test's own, certificates for any name, and what came through.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate authority that nobody trusts unless told to.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A TLS listener; decrypted bytes go to `recorder`, so that it sees only what was sent inside a session.
+pub struct Front {
+    pub address: SocketAddr,
+    sessions: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// The CA's certificate as a file.
+    pub fn file(&self, directory: &Path) -> PathBuf {
+        let path = directory.join("ca.pem");
+        std::fs::write(&path, &self.pem).unwrap();
+        path
+    }
+
+    /// Listens with a certificate for `name`, in front of the server at `behind`.
+    pub async fn front(&self, name: &str, behind: SocketAddr) -> Front {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sessions, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let front = Front { address, sessions: sessions.clone(), connections: connections.clone() };
+        let acceptor = self.acceptor(name);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(pass(acceptor.clone(), stream, behind, sessions.clone()));
+            }
+        });
+        front
+    }
+
+    fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+impl Front {
+    /// TCP connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// TLS sessions so far whose handshake ended well for us.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::SeqCst)
+    }
+}
+
+async fn pass(acceptor: TlsAcceptor, stream: TcpStream, behind: SocketAddr, sessions: Arc<AtomicUsize>) {
+    let Ok(tls) = acceptor.accept(stream).await else { return };
+    sessions.fetch_add(1, Ordering::SeqCst);
+    let server = TcpStream::connect(behind).await.unwrap();
+    let ((mut from_peer, mut to_peer), (mut from_server, mut to_server)) = (tokio::io::split(tls), server.into_split());
+    let up = async move {
+        let _ = copy(&mut from_peer, &mut to_server).await;
+        let _ = to_server.shutdown().await;
+    };
+    let down = async move {
+        let _ = copy(&mut from_server, &mut to_peer).await;
+        let _ = to_peer.shutdown().await;
+    };
+    tokio::join!(up, down);
+}
