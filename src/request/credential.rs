@@ -106,10 +106,19 @@ fn bearer(value: &HeaderValue) -> Result<Option<SecretString>, BadCredential> {
     }
     let token =
         bytes[SCHEME..].strip_prefix(b" ").ok_or(BadCredential("one space belongs between Bearer and the token"))?;
-    let plain = !token.is_empty() && token.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
+    let plain = !token.is_empty() && is_b64token(token);
     let text =
         std::str::from_utf8(token).ok().filter(|_| plain).ok_or(BadCredential("the bearer token is malformed"))?;
     Ok(Some(SecretString::from(text)))
+}
+
+/// The characters of RFC 6750 section 2.1. No early exit: without one the compiler looks at many bytes at once, and a
+/// token has a thousand.
+fn is_b64token(token: &[u8]) -> bool {
+    token.iter().fold(true, |fine, &b| {
+        let mark = (b == b'-') | (b == b'.') | (b == b'_') | (b == b'~') | (b == b'+') | (b == b'/') | (b == b'=');
+        fine & (b.is_ascii_alphanumeric() | mark)
+    })
 }
 
 /// The password of `Basic` (RFC 7617), which is how proxy variables carry a credential.

@@ -1,5 +1,6 @@
 //! A call as it came in, through the strict request gate.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -177,7 +178,7 @@ fn check_target(uri: &Uri) -> Result<(String, bool, Option<String>), request::Er
 /// Whether the target has the credential in it, as it is or percent-encoded.
 fn stands_in(credential: Option<&Credential>, uri: &Uri) -> bool {
     let (Some(credential), Some(target)) = (credential, uri.path_and_query()) else { return false };
-    let decoded = percent_encoding::percent_decode_str(target.as_str()).collect::<Vec<u8>>();
+    let decoded = Cow::from(percent_encoding::percent_decode_str(target.as_str()));
     credential.occurs_in(target.as_str().as_bytes()) || credential.occurs_in(&decoded)
 }
 
