@@ -23,7 +23,7 @@ use veilwarden::secrets::Secret;
 use veilwarden::stages::{Arrival, Received};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const TARGET: &str = "/v1/charges/ch_3PqL2e?expand=customer";
+const TARGET: &str = "/api/0/projects/acme/web/?statsPeriod=24h";
 
 /// The fields of an everyday call: a client's usual ones, a token of 1 KB, the upstream's name.
 fn fields() -> Vec<(&'static str, String)> {
@@ -34,8 +34,8 @@ fn fields() -> Vec<(&'static str, String)> {
         ("accept-encoding", "gzip, deflate".to_owned()),
         ("accept", "application/json".to_owned()),
         ("connection", "keep-alive".to_owned()),
-        ("x-upstream-host", "api.stripe.com".to_owned()),
-        ("stripe-version", "2026-06-30".to_owned()),
+        ("x-upstream-host", "sentry.io".to_owned()),
+        ("sentry-trace", "0123456789abcdef0123456789abcdef-0123456789abcdef".to_owned()),
         ("authorization", format!("Bearer {token}")),
     ]
 }
@@ -100,10 +100,10 @@ fn granted() -> Call {
     let mut call = Call::kubernetes();
     if let Identity::Kubernetes(workload) = &mut call.identity {
         "team-17".clone_into(&mut workload.namespace);
-        "api".clone_into(&mut workload.service_account);
+        "worker".clone_into(&mut workload.service_account);
     }
-    call.path = "/v1/charges/ch_3PqL2e".to_owned();
-    call.upstream_host = "api.stripe.com".to_owned();
+    call.path = "/api/0/projects/acme/web/".to_owned();
+    call.upstream_host = "sentry.io".to_owned();
     call
 }
 
@@ -111,7 +111,7 @@ fn policy(c: &mut Criterion) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/policy");
     let rego = Rego::load(&directory, "veilwarden/authz/allow", Duration::from_millis(50)).expect("a good policy");
     let (granted, mut denied) = (granted(), granted());
-    "/v2/charges".clone_into(&mut denied.path);
+    "/v1/x".clone_into(&mut denied.path);
     for (name, call, allowed) in [("allowed by a grant", &granted, true), ("denied, with its reason", &denied, false)] {
         c.bench_function(&format!("policy: {name}"), |b| {
             b.iter(|| assert_eq!(now(rego.decide(call.input())).expect("a decision").allowed, allowed));
@@ -121,7 +121,7 @@ fn policy(c: &mut Criterion) {
 
 fn template(c: &mut Criterion) {
     let template = Template::parse("Bearer {{secret}}").expect("a good template");
-    let secret = Secret::new("sk_live_51Jx0000000000000000000000000000".to_owned()).expect("a good secret");
+    let secret = Secret::new("sntrys_0000000000000000000000000000000000".to_owned()).expect("a good secret");
     c.bench_function("template: a header value", |b| b.iter(|| template.render(&secret)));
 }
 
@@ -133,8 +133,8 @@ fn audit(c: &mut Criterion) {
         b.iter(|| {
             let mut record = record(&trail, &metrics);
             "GET".clone_into(&mut record.method);
-            "api.stripe.com".clone_into(&mut record.upstream_host);
-            "/v1/charges/ch_3PqL2e".clone_into(&mut record.path);
+            "sentry.io".clone_into(&mut record.upstream_host);
+            "/api/0/projects/acme/web/".clone_into(&mut record.path);
             "allowed by OPA policy".clone_into(&mut record.reason);
             record.identity = Some(Arc::clone(&identity));
             record.auth_method = "kubernetes";
