@@ -12,10 +12,6 @@ use veilwarden::cli::args::{self, Command, OutputFormat};
 use veilwarden::cli::{check, demo, echo, serve};
 use veilwarden::config::{self, file_path, process_environment};
 
-/// A Rego decision is some two hundred short-lived values; this allocator makes them for a third of what libc's takes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<ExitCode> {
     protect_memory().context("secrets in memory cannot be protected")?;
     let command = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
