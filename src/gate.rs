@@ -9,11 +9,12 @@
 //! same exit as every other one, with a status, a request id and an audit record.
 
 mod chunks;
+mod clock;
 mod framer;
 mod head;
+mod linger;
 pub mod write_limit;
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,20 +24,17 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use clock::Clock;
 use framer::Framer;
+use linger::Linger;
 use write_limit::WriteLimit;
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
-
-/// How much is read and thrown away after a refusal, so that closing does not reset the connection before the
-/// peer has read the answer (RFC 9112 section 9.6), and for how long.
-const LINGER_BYTES: usize = 1 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -341,71 +339,5 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
             Some(linger) => linger.poll(&mut gate.io, cx).map(Ok),
             None => Poll::Ready(Ok(())),
         }
-    }
-}
-
-/// The time limits between and within heads, with one timer that is moved only when it fires early.
-#[derive(Debug)]
-struct Clock {
-    limits: Limits,
-    since: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Clock {
-    fn new(limits: Limits) -> Self {
-        Clock { limits, since: Instant::now(), timer: None }
-    }
-
-    /// A new stretch of waiting begins.
-    fn touched(&mut self) {
-        self.since = Instant::now();
-    }
-
-    /// hyper also reads while an answer is on its way, to notice a peer that hangs up, and may not read again when
-    /// it has ended: so the timer always runs, and what counts is looked at when it fires.
-    fn poll_expired(&mut self, cx: &mut Context<'_>, within_head: bool, handle: &Handle) -> Poll<()> {
-        let limit = if within_head { self.limits.header_timeout } else { self.limits.idle_timeout };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.since + limit)));
-        // A timer that is due earlier is left alone.
-        if timer.deadline() > self.since + limit {
-            timer.as_mut().reset(self.since + limit);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            let deadline = handle.quiet_since().map_or(self.since, |quiet| quiet.max(self.since)) + limit;
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-}
-
-/// Reading and throwing away after our side has been closed.
-#[derive(Debug)]
-struct Linger {
-    left: usize,
-    until: Pin<Box<Sleep>>,
-}
-
-impl Linger {
-    fn new() -> Self {
-        Linger { left: LINGER_BYTES, until: Box::pin(tokio::time::sleep(LINGER_TIME)) }
-    }
-
-    fn poll<IO: AsyncRead + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<()> {
-        let mut scratch = [const { std::mem::MaybeUninit::uninit() }; 8192];
-        while self.until.as_mut().poll(cx).is_pending() && self.left > 0 {
-            let mut waste = ReadBuf::uninit(&mut scratch);
-            match Pin::new(&mut *io).poll_read(cx, &mut waste) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if !waste.filled().is_empty() => {
-                    self.left = self.left.saturating_sub(waste.filled().len());
-                }
-                Poll::Ready(_) => break,
-            }
-        }
-        Poll::Ready(())
     }
 }
