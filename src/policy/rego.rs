@@ -1,7 +1,7 @@
 //! The `opa` engine: Rego v1, evaluated in this process. Only this module knows the interpreter.
 //!
 //! One prepared engine is cloned for each decision, which is cheap: it shares everything but the state of an
-//! evaluation. Nothing is remembered from one decision to the next.
+//! evaluation. No evaluation knows of another; what is remembered is the decision about a whole document.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -15,8 +15,10 @@ use tokio::time::timeout;
 
 use self::evaluation::{Evaluation, Plan};
 use self::load::Loaded;
+use self::memory::{Fingerprint, Memory};
 use self::pace::Pace;
 use self::value::Document;
+use super::input::Node;
 use super::loader::{Bundle, Problem, Problems};
 use super::{Decision, Error, Input, PolicyEngine};
 use crate::BoxFuture;
@@ -24,6 +26,7 @@ use crate::BoxFuture;
 mod built_ins;
 mod evaluation;
 mod load;
+mod memory;
 mod pace;
 mod report;
 mod syntax;
@@ -39,6 +42,8 @@ pub struct Rego {
     plan: Arc<Plan>,
     pace: Arc<Pace>,
     slow: Arc<Semaphore>,
+    /// Decisions made before; none where the same document may be decided differently, or never comes twice.
+    memory: Option<Memory>,
 }
 
 impl Rego {
@@ -52,14 +57,16 @@ impl Rego {
 
     /// The same for a policy that was already read, or that lies in no file.
     pub fn prepare(bundle: &Bundle, decision_path: &str, budget: Duration) -> Result<Self, Problems> {
-        let Loaded { engine, document, plan, took } = catch_unwind(|| load::load(bundle, decision_path, budget))
-            .unwrap_or_else(|_| Err(Self::panicked(bundle)))?;
+        let Loaded { engine, document, plan, took, repeats } =
+            catch_unwind(|| load::load(bundle, decision_path, budget))
+                .unwrap_or_else(|_| Err(Self::panicked(bundle)))?;
         Ok(Self {
             engine,
             document,
             plan: Arc::new(plan),
             pace: Arc::new(Pace::starting_at(took)),
             slow: Arc::new(Semaphore::new(MAX_SLOW)),
+            memory: repeats.then(Memory::new),
         })
     }
 
@@ -67,10 +74,19 @@ impl Rego {
         Problem::whole(&bundle.origin, "the interpreter panicked while loading this policy").into()
     }
 
-    fn evaluation(&self, input: &Input<'_>) -> Result<Evaluation, Error> {
+    fn evaluation(&self, values: Vec<Option<Node<'_>>>) -> Evaluation {
         let mut engine = self.engine.clone();
-        engine.set_input(self.document.build(input)?);
-        Ok(Evaluation { engine })
+        engine.set_input(self.document.build(values));
+        Evaluation { engine }
+    }
+
+    /// Decides about a document without looking into the memory.
+    async fn judge(&self, values: Vec<Option<Node<'_>>>) -> Result<Decision, Error> {
+        let evaluation = self.evaluation(values);
+        if self.pace.is_slow() {
+            return self.run_off_the_reactor(evaluation).await;
+        }
+        Self::run(evaluation, &self.plan, &self.pace)
     }
 
     fn run(evaluation: Evaluation, plan: &Plan, pace: &Pace) -> Result<Decision, Error> {
@@ -104,11 +120,15 @@ impl std::fmt::Debug for Rego {
 impl PolicyEngine for Rego {
     fn decide<'a>(&'a self, input: Input<'a>) -> BoxFuture<'a, Result<Decision, Error>> {
         Box::pin(async move {
-            let evaluation = self.evaluation(&input)?;
-            if self.pace.is_slow() {
-                return self.run_off_the_reactor(evaluation).await;
+            let values = self.document.read(&input)?;
+            let Some(memory) = &self.memory else { return self.judge(values).await };
+            let fingerprint = Fingerprint::of(&values);
+            if let Some(decision) = memory.recall(fingerprint) {
+                return Ok(decision);
             }
-            Self::run(evaluation, &self.plan, &self.pace)
+            let decision = self.judge(values).await?;
+            memory.note(fingerprint, &decision);
+            Ok(decision)
         })
     }
 

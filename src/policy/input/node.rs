@@ -22,6 +22,39 @@ impl<'a> Node<'a> {
     pub fn texts(texts: &'a [String]) -> Self {
         Node::List(texts.iter().map(|text| Node::text(text)).collect())
     }
+
+    /// Appends the value as bytes, each value as other bytes: kinds are told apart, and what has a length says it first.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Node::Text(text) => write_text(text, out),
+            Node::Flag(flag) => out.extend_from_slice(&[b'f', u8::from(*flag)]),
+            Node::Number(number) => {
+                out.push(b'n');
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            Node::List(items) => {
+                write_length(b'l', items.len(), out);
+                items.iter().for_each(|item| item.write(out));
+            }
+            Node::Object(members) => {
+                write_length(b'o', members.len(), out);
+                for (name, value) in members {
+                    write_text(name, out);
+                    value.write(out);
+                }
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_length(b't', text.len(), out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn write_length(kind: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&(length as u64).to_le_bytes());
 }
 
 impl From<Node<'_>> for serde_json::Value {

@@ -22,6 +22,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("cast_object", "removed from Rego v1"),
 ];
 
+/// Built-ins that may answer differently at another time (OPA's capabilities list calls them nondeterministic), and
+/// those that do something beside answering.
+const UNREPEATABLE: &[&str] =
+    &["http.send", "net.lookup_ip_addr", "opa.runtime", "print", "rand.intn", "time.now_ns", "trace", "uuid.rfc4122"];
+
 /// The functions that the interpreter knows: name and number of arguments, `None` for any number.
 pub(crate) type BuiltIns = BTreeMap<&'static str, Option<usize>>;
 
@@ -36,6 +41,16 @@ pub(crate) fn check(program: &Program, built_ins: &BuiltIns, problems: &mut Vec<
             problems.extend(problem);
         }
     }
+}
+
+/// Whether the policy says the same of the same input, whenever and however often it is asked. To mention a built-in
+/// is enough, called or not: `with` can put one in another function's place.
+pub(crate) fn are_repeatable(program: &Program) -> bool {
+    let is_fine = |name: String| !UNREPEATABLE.contains(&name.as_str());
+    program.rules().all(|(_, rule)| {
+        rule.calls.iter().all(|call| is_fine(call.path.join(".")))
+            && rule.references.iter().all(|reference| is_fine(reference.name()))
+    })
 }
 
 fn built_in(module: &Module, call: &Call, built_ins: &BuiltIns) -> Option<Problem> {

@@ -22,6 +22,11 @@ impl Mentioned {
     pub fn fields(&self) -> &[&'static Field] {
         &self.fields
     }
+
+    /// Whether one of them is never the same for two calls.
+    pub fn differ_each_time(&self) -> bool {
+        self.fields.iter().any(|field| matches!(field.property.name, "request_id" | "timestamp"))
+    }
 }
 
 /// Checks every reference to `input`, and tells which fields the policy reads; all of them when it uses `input` as a

@@ -89,6 +89,15 @@ pub(crate) struct Call {
     pub place: Place,
 }
 
+impl Reference {
+    /// The constant part, `root.step.step`.
+    pub fn name(&self) -> String {
+        let mut name = vec![self.root.clone()];
+        name.extend(constant(&self.steps));
+        name.join(".")
+    }
+}
+
 impl Program {
     pub fn new(modules: Vec<Module>) -> Self {
         let mut packages = BTreeMap::<_, BTreeSet<_>>::new();

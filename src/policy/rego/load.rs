@@ -23,6 +23,8 @@ pub(super) struct Loaded {
     pub plan: Plan,
     /// How long the last trial took.
     pub took: Duration,
+    /// Whether it says the same of the same document, and there are documents that are the same.
+    pub repeats: bool,
 }
 
 /// Parses, checks and tries a policy.
@@ -39,7 +41,8 @@ pub(super) fn load(bundle: &Bundle, decision_path: &str, budget: Duration) -> Re
     let plan = Plan { decision: dotted(&path.decision), reason, budget };
     let document = Document::of(mentioned.fields());
     let took = try_out(&mut engine, &plan, &document, &bundle.origin)?;
-    Ok(Loaded { engine, document, plan, took })
+    let repeats = calls::are_repeatable(&program) && !mentioned.differ_each_time();
+    Ok(Loaded { engine, document, plan, took, repeats })
 }
 
 fn engine(bundle: &Bundle) -> Result<Engine, Problems> {
@@ -81,8 +84,8 @@ fn try_out(engine: &mut Engine, plan: &Plan, document: &Document, origin: &str) 
     let mut took = Duration::ZERO;
     let budget = plan.budget.max(TRIAL_BUDGET);
     for call in [Call::kubernetes(), Call::user()] {
-        let input = document.build(&call.input()).map_err(|error| Problem::whole(origin, error.to_string()))?;
-        engine.set_input(input);
+        let values = document.read(&call.input()).map_err(|error| Problem::whole(origin, error.to_string()))?;
+        engine.set_input(document.build(values));
         let start = Instant::now();
         problems.extend(wrong(
             engine,

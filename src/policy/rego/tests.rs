@@ -143,7 +143,7 @@ async fn a_reason_that_cannot_be_given_in_time_does_not_undo_the_denial() {
 }
 
 #[tokio::test]
-async fn i14_no_decision_is_remembered() {
+async fn i14_a_remembered_decision_is_for_the_same_document_only() {
     let rego = policy(
         "allow if { input.query == \"a=1\"; input.upstream_host == \"api.example.com\"; input.pod_name == \"app-7d4b9c6f5-x2x9k\" }",
     );
@@ -156,6 +156,36 @@ async fn i14_no_decision_is_remembered() {
     {
         assert_eq!(rego.decide(call.input()).await.expect("a decision").allowed, allowed, "{call:?}");
     }
+}
+
+#[tokio::test]
+async fn a_decision_is_remembered_unless_clock_or_chance_could_change_it() {
+    for (text, remembers) in [
+        ("allow if input.method == \"GET\"", true),
+        ("allow if input.headers.accept == \"application/json\"", true),
+        ("allow if time.parse_rfc3339_ns(\"2026-01-01T00:00:00Z\") > 0", true),
+        ("allow if input.request_id != \"\"", false),
+        ("allow if input.timestamp != \"\"", false),
+        ("allow if count(input) > 0", false),
+        ("allow if time.now_ns() > 0", false),
+        ("allow if rand.intn(\"x\", 2) == 1", false),
+        ("allow if uuid.rfc4122(\"x\") != \"\"", false),
+        ("allow if print(\"asked\")", false),
+        ("allow if is_late\nis_late if [time.now_ns() | true][0] > 0", false),
+        ("allow if f(1) > 0\nf(_) := time.now_ns()", false),
+        ("allow if to_number(\"1\") == 1 with to_number as f\nf(x) := rand.intn(x, 2)", false),
+    ] {
+        assert_eq!(policy(text).memory.is_some(), remembers, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_not_remembered() {
+    let rego = policy("allow if { input.path == \"/x\"; to_number(input.path) > 0 }");
+    let call = for_path("/x");
+    assert!(rego.decide(call.input()).await.is_err());
+    let fingerprint = Fingerprint::of(&rego.document.read(&call.input()).expect("a document"));
+    assert_eq!(rego.memory.as_ref().expect("a memory").recall(fingerprint), None);
 }
 
 #[tokio::test]
@@ -388,7 +418,9 @@ fn the_deepest_policy_that_loads_fits_a_worker_threads_stack() {
         assert!(found.contains("goes too deep"), "{found}");
         let rego = policy(&shallow);
         let worker = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
-            let evaluation = rego.evaluation(&Call::kubernetes().input()).expect("an input");
+            let call = Call::kubernetes();
+            let values = rego.document.read(&call.input()).expect("an input");
+            let evaluation = rego.evaluation(values);
             let plan = Plan { decision: rego.plan.decision.clone(), reason: None, budget: Duration::from_secs(20) };
             Rego::run(evaluation, &plan, &rego.pace).expect("a decision").allowed
         });

@@ -16,15 +16,20 @@ impl Document {
         Self { fields: fields.iter().map(|field| (Value::from(field.property.name), *field)).collect() }
     }
 
-    /// What the policy reads of one call, and nothing else.
-    pub fn build(&self, input: &Input<'_>) -> Result<Value, Error> {
+    /// What the policy reads of one call, and nothing else: a value for each field, or that the name is absent.
+    pub fn read<'a>(&self, input: &Input<'a>) -> Result<Vec<Option<Node<'a>>>, Error> {
+        self.fields.iter().map(|(_, field)| (field.value)(input)).collect()
+    }
+
+    /// The document of values that were [`read`](Self::read).
+    pub fn build(&self, values: Vec<Option<Node<'_>>>) -> Value {
         let mut document = regorus::value::Object::new();
-        for (name, field) in &self.fields {
-            if let Some(value) = (field.value)(input)? {
+        for ((name, _), value) in self.fields.iter().zip(values) {
+            if let Some(value) = value {
                 document.insert(name.clone(), Value::from(value));
             }
         }
-        Ok(document.into_value())
+        document.into_value()
     }
 }
 
