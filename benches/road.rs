@@ -1,5 +1,6 @@
 //! The parts of the road that every call goes through, each on its own: `cargo bench`.
 
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::pin::Pin;
@@ -107,14 +108,24 @@ fn granted() -> Call {
     call
 }
 
+/// Decisions that are remembered, and ones about a path that no call had before.
 fn policy(c: &mut Criterion) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/policy");
     let rego = Rego::load(&directory, "veilwarden/authz/allow", Duration::from_millis(50)).expect("a good policy");
-    let (granted, mut denied) = (granted(), granted());
-    "/v1/x".clone_into(&mut denied.path);
-    for (name, call, allowed) in [("allowed by a grant", &granted, true), ("denied, with its reason", &denied, false)] {
-        c.bench_function(&format!("policy: {name}"), |b| {
-            b.iter(|| assert_eq!(now(rego.decide(call.input())).expect("a decision").allowed, allowed));
+    let paths = [("allowed by a grant", "/api/0/", true), ("denied, with its reason", "/v1/", false)];
+    for (name, path, allowed) in paths {
+        let mut call = granted();
+        path.clone_into(&mut call.path);
+        let decide = |call: &Call| assert_eq!(now(rego.decide(call.input())).expect("a decision").allowed, allowed);
+        c.bench_function(&format!("policy: {name}, remembered"), |b| b.iter(|| decide(&call)));
+        let mut calls = 0_u64;
+        c.bench_function(&format!("policy: {name}, evaluated"), |b| {
+            b.iter(|| {
+                calls += 1;
+                call.path.truncate(path.len());
+                write!(call.path, "{calls}").expect("a string takes everything");
+                decide(&call);
+            });
         });
     }
 }

@@ -1,3 +1,14 @@
+-- With the argument `new` each call asks for a path of its own, so that no proxy has seen it before.
+init = function(arguments)
+	if arguments[1] == "new" then
+		local calls, start = 0, math.floor(os.time()) % 1000000
+		request = function()
+			calls = calls + 1
+			return wrk.format(nil, wrk.path .. start .. "-" .. calls)
+		end
+	end
+end
+
 -- What `scripts/bench` reads of a run of wrk: one line of JSON, times in microseconds.
 done = function(summary, latency)
 	local errors = summary.errors
