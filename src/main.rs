@@ -41,7 +41,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Check(settings) => check::run(&file(settings.config.clone()), &settings.overrides()).await,
         Command::Demo(settings) => demo::run(settings.once, settings.kubeconfig).await,
         Command::Echo(settings) => {
-            echo::run(settings.listen.as_deref()).await?;
+            echo::run(&settings).await?;
             ExitCode::SUCCESS
         }
         Command::Version(_) | Command::Completions(_) | Command::ConfigSchema => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use http::HeaderName;
 
 use crate::config::variable_of;
 
@@ -126,6 +127,15 @@ pub struct Echo {
     /// Where to listen; port 0 lets the system choose [env: ECHO_ADDR] [default: 127.0.0.1:9090]
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<String>,
+    /// Answer over TLS with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
+    /// Answer with the SHA-256 of this field's value in place of the value; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    pub mask: Vec<HeaderName>,
 }
 
 /// `version`.

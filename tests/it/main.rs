@@ -3,6 +3,7 @@
 mod answers;
 mod binary;
 mod documents;
+mod echo;
 mod fields;
 mod framing;
 mod hosts;

@@ -90,7 +90,7 @@ fn a_wrong_choice_names_the_right_ones() {
 fn each_command_is_read() {
     assert!(matches!(typed("check --config f"), Ok(Command::Check(_))));
     assert!(matches!(typed("demo --kubeconfig f"), Ok(Command::Demo(Demo { once: false, kubeconfig: Some(_) }))));
-    assert!(matches!(typed("echo --listen 127.0.0.1:0"), Ok(Command::Echo(Echo { listen: Some(_) }))));
+    assert!(matches!(typed("echo --listen 127.0.0.1:0"), Ok(Command::Echo(Echo { listen: Some(_), .. }))));
     assert!(matches!(typed("completions bash"), Ok(Command::Completions(_))));
     assert!(matches!(typed("config schema"), Ok(Command::ConfigSchema)));
 }

@@ -75,7 +75,7 @@ impl Scene {
     pub async fn set(way: Way) -> Result<Scene> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the upstream")?;
         let upstream = listener.local_addr()?;
-        let echo = tokio::spawn(echo::serve(listener));
+        let echo = tokio::spawn(echo::serve(listener, echo::Manner::default()));
         let directory = Directory::make()?;
         let key = format!("demo-{}", random_hex()?);
         let (running, cluster, log) = start(&way, &key, upstream, &directory.0).await?;

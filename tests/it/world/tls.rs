@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+
+use super::process::file;
 
 /// A certificate authority that nobody trusts unless told to.
 pub struct Authority {
@@ -56,9 +58,20 @@ impl Authority {
         front
     }
 
-    fn acceptor(&self, name: &str) -> TlsAcceptor {
+    /// A certificate for `name` and its key, as files for a program that serves TLS.
+    pub fn certify(&self, name: &str, directory: &Path) -> [String; 2] {
+        let (leaf, key) = self.leaf(name);
+        [file(directory, "leaf.pem", leaf.pem()), file(directory, "leaf.key", key.serialize_pem())]
+    }
+
+    fn leaf(&self, name: &str) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (leaf, key)
+    }
+
+    fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let (leaf, key) = self.leaf(name);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
