@@ -1,0 +1,44 @@
+//! What an operator does to a running installation.
+
+use std::collections::BTreeSet;
+
+use crate::caller::{self, DEFAULT_TOKEN, PROXY, with_token_at};
+use crate::kubectl;
+use crate::load::Load;
+use crate::scene::{self, HOST, Scene, TEAM, call, injected, proxy_logs, proxy_on};
+
+pub fn rolling_update_loses_no_call(scene: &Scene) {
+    let pods = || scene.nodes.iter().map(|node| proxy_on(node)).collect::<BTreeSet<_>>();
+    let before = pods();
+    let load = Load::start(scene, "load-update");
+    load.goes_on(50);
+    kubectl::run(&["rollout", "restart", "--namespace", "veilwarden", "daemonset/veilwarden"]);
+    scene::rolled_out();
+    load.goes_on(50);
+    let sum = load.stop();
+    println!("{} calls during the update, {} failed", sum.calls, sum.failed.len());
+    assert!(before.is_disjoint(&pods()), "every pod was replaced");
+    assert!(sum.failed.is_empty(), "{:?}", sum.failed);
+}
+
+pub fn policy_change_picked_up(_: &Scene) {
+    let answer = call("caller-1", "/allowed-since-the-change");
+    assert_eq!((answer.status, answer.code().as_str()), (403, "POLICY_DENIED"), "{answer:?}");
+    scene::deploy("tests/e2e/deploy-changed-policy");
+    let answer = call("caller-1", "/allowed-since-the-change");
+    assert!(injected(&answer), "{answer:?}");
+    scene::deploy("tests/e2e/deploy");
+    let answer = call("caller-1", "/allowed-since-the-change");
+    assert_eq!((answer.status, answer.code().as_str()), (403, "POLICY_DENIED"), "{answer:?}");
+}
+
+pub fn default_token_accepted_without_require_audience(_: &Scene) {
+    scene::redeploy("tests/e2e/deploy-any-audience");
+    let answer = caller::call(TEAM, "caller-1", &with_token_at(PROXY, DEFAULT_TOKEN, HOST, "/allowed/default"));
+    assert!(injected(&answer), "{answer:?}");
+    assert!(injected(&call("caller-1", "/allowed/projected")), "a token for us is good all the same");
+    assert!(proxy_logs().contains("require_audience"), "the start warns of it");
+    scene::redeploy("tests/e2e/deploy");
+    let answer = caller::call(TEAM, "caller-1", &with_token_at(PROXY, DEFAULT_TOKEN, HOST, "/allowed/default"));
+    assert_eq!(answer.code(), "INVALID_TOKEN", "{answer:?}");
+}

@@ -1,0 +1,203 @@
+//! What all tests share: veilwarden as the documents install it, an upstream over TLS, callers on both nodes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+
+use crate::caller::{self, Answer, Pod};
+use crate::kubectl;
+
+/// The upstream's name; its route is in deploy/config.yaml.
+pub const HOST: &str = "upstream.e2e-upstream.svc.cluster.local";
+/// What the route puts in.
+pub const SECRET: &str = "e2e-secret-that-no-caller-may-see";
+pub const SESSION_SECRET: &str = "e2e-session-secret-of-a-laptop";
+/// The namespaces of callers.
+pub const TEAM: &str = "team-a";
+pub const OTHER_TEAM: &str = "team-b";
+
+/// How long a rollout may take on a busy machine.
+const ROLLOUT: &str = "--timeout=240s";
+
+pub struct Scene {
+    /// The two nodes' names.
+    pub nodes: [String; 2],
+}
+
+impl Scene {
+    /// Installs everything with kubectl. What was installed before is brought to the same state.
+    pub fn install() -> Scene {
+        let nodes = worker_nodes();
+        for (namespace, security) in [
+            ("veilwarden", "restricted"),
+            ("e2e-upstream", "restricted"),
+            (TEAM, "restricted"),
+            (OTHER_TEAM, "restricted"),
+        ] {
+            self::namespace(namespace, security);
+        }
+        start_upstream();
+        secrets();
+        deploy("tests/e2e/deploy");
+        for (namespace, account) in [(TEAM, "caller"), (TEAM, "other"), (OTHER_TEAM, "caller")] {
+            service_account(namespace, account);
+        }
+        let scene = Scene { nodes };
+        scene.start_callers();
+        scene
+    }
+
+    /// One on each node, one of another ServiceAccount, one of another namespace.
+    fn start_callers(&self) {
+        let pods = [
+            Pod { node: Some(&self.nodes[0]), ..Pod::new(TEAM, "caller-1", "caller") },
+            Pod { node: Some(&self.nodes[1]), ..Pod::new(TEAM, "caller-2", "caller") },
+            Pod::new(TEAM, "other", "other"),
+            Pod::new(OTHER_TEAM, "caller", "caller"),
+        ];
+        pods.iter().for_each(Pod::create);
+        pods.iter().for_each(|pod| caller::ready(pod.namespace, pod.name));
+    }
+}
+
+/// A call from `pod` of the team that the policy knows, with its projected token.
+pub fn call(pod: &str, path: &str) -> Answer {
+    caller::call(TEAM, pod, &caller::with_token(HOST, path))
+}
+
+/// What the upstream answers when the secret came: it shows the field's digest and never its value.
+pub fn injected(answer: &Answer) -> bool {
+    let expected = format!("sha256:{}", sha256(&format!("Bearer {SECRET}")));
+    answer.status == 200 && answer.json()["headers"]["authorization"] == expected
+}
+
+fn sha256(text: &str) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Nodes where ordinary pods may run.
+fn worker_nodes() -> [String; 2] {
+    let nodes = kubectl::json(&["get", "nodes"]);
+    let tainted = |node: &Value| {
+        node["spec"]["taints"]
+            .as_array()
+            .is_some_and(|taints| taints.iter().any(|taint| taint["effect"] == "NoSchedule"))
+    };
+    let names = nodes["items"].as_array().into_iter().flatten().filter(|node| !tainted(node));
+    let names: Vec<String> =
+        names.map(|node| node["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
+    names.try_into().unwrap_or_else(|names| panic!("the tests need exactly two nodes for pods, and found {names:?}"))
+}
+
+pub fn namespace(name: &str, security: &str) {
+    let labels = json!({"pod-security.kubernetes.io/enforce": security});
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+    kubectl::applied(&object.to_string());
+}
+
+pub fn service_account(namespace: &str, name: &str) {
+    let metadata = json!({"name": name, "namespace": namespace});
+    kubectl::applied(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}).to_string());
+}
+
+fn secret(namespace: &str, name: &str, keys: &Value) {
+    let metadata = json!({"name": name, "namespace": namespace});
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys});
+    kubectl::applied(&object.to_string());
+}
+
+/// `kubectl apply -k` of a directory of this repository, as the documents say; waits until it is rolled out.
+pub fn deploy(directory: &str) {
+    kubectl::run(&["apply", "--kustomize", &path(directory).display().to_string()]);
+    rolled_out();
+}
+
+/// The same for a changed configuration, which pods read at their start only.
+pub fn redeploy(directory: &str) {
+    deploy(directory);
+    kubectl::run(&["rollout", "restart", "--namespace", "veilwarden", "daemonset/veilwarden"]);
+    rolled_out();
+}
+
+pub fn path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+/// Waits until every node has the DaemonSet's newest pod.
+pub fn rolled_out() {
+    let resource = "daemonset/veilwarden";
+    let outcome = kubectl::attempt(&["rollout", "status", "--namespace", "veilwarden", resource, ROLLOUT]);
+    if !outcome.succeeded {
+        let pods = kubectl::attempt(&["describe", "pods", "--namespace", "veilwarden"]).stdout;
+        let log = kubectl::attempt(&["logs", "--namespace", "veilwarden", resource, "--tail=50"]).stdout;
+        panic!("{resource} is not rolled out: {}{}\n{pods}\n{log}", outcome.stdout, outcome.stderr);
+    }
+}
+
+/// The pod of the DaemonSet on a node, newest first if an update is under way.
+pub fn proxy_on(node: &str) -> String {
+    let selector = format!("spec.nodeName={node},status.phase=Running");
+    let pods = kubectl::json(&[
+        "get",
+        "pods",
+        "--namespace",
+        "veilwarden",
+        "--selector",
+        "app=veilwarden",
+        "--field-selector",
+        &selector,
+    ]);
+    let names = pods["items"].as_array().into_iter().flatten();
+    let live = names.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let name = live.filter_map(|pod| pod["metadata"]["name"].as_str()).next_back();
+    name.unwrap_or_else(|| panic!("no veilwarden on {node}: {pods}")).to_owned()
+}
+
+/// What all of veilwarden's pods wrote lately: the audit trail and the log.
+pub fn proxy_logs() -> String {
+    kubectl::run(&["logs", "--namespace", "veilwarden", "--selector", "app=veilwarden", "--tail=-1"])
+}
+
+/// `veilwarden echo` over TLS, with a certificate of a CA that only the route knows. It is made once.
+fn start_upstream() {
+    if !kubectl::attempt(&["get", "secret", "--namespace", "e2e-upstream", "upstream-tls"]).succeeded {
+        let [root, leaf, key] = certificates();
+        secret("e2e-upstream", "upstream-tls", &json!({"ca.crt": root, "tls.crt": leaf, "tls.key": key}));
+    }
+    kubectl::run(&["apply", "--filename", &path("tests/e2e/deploy/upstream.yaml").display().to_string()]);
+    kubectl::run(&["rollout", "status", "--namespace", "e2e-upstream", "deployment/upstream", ROLLOUT]);
+}
+
+/// `veilwarden-secrets` with everything that the configuration of the tests reads from it.
+pub fn secrets() {
+    let tls = kubectl::json(&["get", "secret", "--namespace", "e2e-upstream", "upstream-tls"]);
+    let root =
+        BASE64_STANDARD.decode(tls["data"]["ca.crt"].as_str().unwrap_or_default()).expect("the API server encodes");
+    let root = String::from_utf8(root).expect("PEM");
+    let keys = json!({"api-key": SECRET, "session-secret": SESSION_SECRET, "upstream-ca": root});
+    secret("veilwarden", "veilwarden-secrets", &keys);
+}
+
+/// A CA's certificate, one of it for the upstream, and that one's key, all PEM.
+fn certificates() -> [String; 3] {
+    let ca_key = KeyPair::generate().expect("a key");
+    let mut ca = CertificateParams::new(Vec::new()).expect("no names");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = ca.self_signed(&ca_key).expect("a certificate").pem();
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(vec![HOST.to_owned()]).expect("a name");
+    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("a certificate");
+    [root, leaf.pem(), key.serialize_pem()]
+}
+
+/// Waits until the endpoint controllers have seen what was changed: a call from `pod` succeeds.
+pub fn answers(pod: &str) {
+    crate::until::until("a call succeeds", Duration::from_secs(60), || {
+        injected(&call(pod, "/allowed/first")).then_some(())
+    });
+}
