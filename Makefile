@@ -61,6 +61,10 @@ cluster-down: ## End that Kubernetes and leave nothing behind
 kubectl: ## kubectl for that Kubernetes: make kubectl ARGS="get pods --all-namespaces"
 	@$(NODES) kubectl $(ARGS)
 
+.PHONY: test-nodes
+test-nodes: cluster-tools ## That Kubernetes itself: it works, and nothing of it is left behind, whatever happens
+	tests/cluster/test-nodes
+
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa

@@ -4,14 +4,17 @@
 
 start_dns() {
 	cat >"$STATE/control/Corefile" <<-E
-		.:53 {
+		cluster.local in-addr.arpa ip6.arpa {
 		  bind $CONTROL_ADDRESS
 		  errors
-		  kubernetes cluster.local in-addr.arpa ip6.arpa {
+		  kubernetes {
 		    kubeconfig $STATE/pki/coredns.kubeconfig
 		    pods insecure
 		    ttl 5
 		  }
+		}
+		. {
+		  bind $CONTROL_ADDRESS
 		  template ANY ANY { # there is no world outside
 		    rcode NXDOMAIN
 		  }
