@@ -8,6 +8,7 @@ SHELL := /usr/bin/env bash
 
 CARGO ?= cargo
 API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
+NODES := tests/cluster/nodes
 INSTALL_TOOL := scripts/install-cargo-tool
 CARGO_DENY := 0.20.2
 CARGO_TARPAULIN := 0.37.5
@@ -34,6 +35,35 @@ test-integration: ## The binary against a real Kubernetes API server (built once
 	scripts/install-test-tools etcd
 	tests/cluster/build-kubernetes kube-apiserver
 	VEILWARDEN_KUBE_APISERVER=$(API_SERVER) $(CARGO) test --locked --test cluster
+
+.PHONY: cluster-tools
+cluster-tools:
+	scripts/install-test-tools etcd containerd runc ptp iptables ip conntrack busybox openssl curl buildah
+	tests/cluster/build-kubernetes kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns helm
+	tests/cluster/images pause
+	tests/cluster/images client
+
+.PHONY: cluster-up
+cluster-up: cluster-tools ## Start a real Kubernetes with two nodes here (root; Go; built once, about eight minutes)
+	$(NODES) up
+	$(NODES) load .cache/images/client.tar
+	@echo
+	@echo '  make kubectl ARGS="get nodes"             kubectl with every right'
+	@echo '  eval "$$($(NODES) env)"       for tests: VEILWARDEN_KUBECTL, VEILWARDEN_HELM, KUBECONFIG'
+	@echo '  $(NODES) load IMAGE.tar       make an image known to both nodes'
+	@echo '  make cluster-down                         end it; nothing stays behind'
+
+.PHONY: cluster-down
+cluster-down: ## End that Kubernetes and leave nothing behind
+	$(NODES) down
+
+.PHONY: kubectl
+kubectl: ## kubectl for that Kubernetes: make kubectl ARGS="get pods --all-namespaces"
+	@$(NODES) kubectl $(ARGS)
+
+.PHONY: test-nodes
+test-nodes: cluster-tools ## That Kubernetes itself: it works, and nothing of it is left behind, whatever happens
+	tests/cluster/test-nodes
 
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
@@ -76,5 +106,6 @@ advisories: ## Known weaknesses of the dependencies; downloads RustSec's list
 
 .PHONY: clean
 clean: ## Remove what was built and what was cached in this checkout
+	$(NODES) down
 	$(CARGO) clean
 	rm -rf .cache
