@@ -7,6 +7,8 @@ SHELL := /usr/bin/env bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
+# Static: the C library is linked in, so that the binary runs in an empty image.
+IMAGE_TARGET := x86_64-unknown-linux-gnu
 API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
 NODES := tests/cluster/nodes
 INSTALL_TOOL := scripts/install-cargo-tool
@@ -20,6 +22,14 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the release binary: target/release/veilwarden
 	$(CARGO) build --locked --release
+
+.PHONY: image-binary
+image-binary: ## Build the static release binary: target/x86_64-unknown-linux-gnu/release/veilwarden
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target $(IMAGE_TARGET)
+
+.PHONY: image
+image: image-binary ## Build the container image without Docker: .cache/image/veilwarden.tar
+	scripts/image
 
 .PHONY: demo
 demo: ## Show the whole road on loopback, and leave the proxy up to be tried
@@ -92,10 +102,11 @@ coverage: ## Line coverage; fails when src/authn is under 80 %
 	scripts/coverage
 
 .PHONY: lint
-lint: ## Formatting, clippy, shell scripts, workflows, licences and sources of the dependencies
+lint: ## Formatting, clippy, shell scripts, workflows, Dockerfile, licences and sources of the dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	scripts/lint-scripts
+	hadolint=$$(scripts/install-hadolint); "$$hadolint" Dockerfile
 	$(INSTALL_TOOL) cargo-deny $(CARGO_DENY)
 	$(CARGO) deny --locked check --hide-inclusion-graph bans licenses sources
 

@@ -84,6 +84,7 @@ pub struct Running {
     pub listen: Vec<SocketAddr>,
     pub admin_listen: Option<SocketAddr>,
     drain: DrainStarter,
+    drain_delay: Duration,
     proxies: JoinSet<()>,
     /// Ends the admin listener when it is dropped, which is last: it tells that we are draining.
     _admin: JoinSet<()>,
@@ -150,7 +151,8 @@ impl App {
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
         let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
-        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer })
+        let drain_delay = self.config.limits.drain_delay;
+        Ok(Running { listen, admin_listen, drain: starter, drain_delay, proxies, _admin: admin, writer })
     }
 }
 
@@ -181,9 +183,11 @@ fn serve_proxies(pipeline: &Arc<Pipeline>, config: &Config, listeners: Vec<TcpLi
 }
 
 impl Running {
-    /// Turns readiness off, stops accepting, lets open calls finish within `limits.drain_timeout`, and writes the
-    /// last audit records.
+    /// Turns readiness off, goes on for `limits.drain_delay`, stops accepting, lets open calls finish within
+    /// `limits.drain_timeout`, and writes the last audit records.
     pub async fn stop(mut self) {
+        self.drain.announce();
+        tokio::time::sleep(self.drain_delay).await;
         self.drain.begin();
         while self.proxies.join_next().await.is_some() {}
         drop(self._admin);

@@ -14,33 +14,49 @@ use tokio::task::JoinSet;
 /// How long accepting rests when there are no descriptors left: long enough for some to be given back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Says, once, that the end has begun. Listeners stop accepting, connections finish what they have.
+/// How near the end is; it only ever comes nearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Readiness is off and callers are asked to go elsewhere; whoever comes all the same is served.
+    Leaving,
+    /// Listeners stop accepting, connections finish what they have.
+    Draining,
+}
+
+/// Says that the end is near, and that it has begun.
 #[derive(Debug, Clone)]
-pub struct Drain(watch::Receiver<bool>);
+pub struct Drain(watch::Receiver<Phase>);
 
 /// The hand that starts the drain.
 #[derive(Debug)]
-pub struct DrainStarter(watch::Sender<bool>);
+pub struct DrainStarter(watch::Sender<Phase>);
 
 impl Drain {
     pub fn new() -> (DrainStarter, Drain) {
-        let (starter, drain) = watch::channel(false);
+        let (starter, drain) = watch::channel(Phase::Serving);
         (DrainStarter(starter), Drain(drain))
     }
 
-    pub fn begun(&self) -> bool {
-        *self.0.borrow()
+    /// Whether callers had better go elsewhere.
+    pub fn announced(&self) -> bool {
+        *self.0.borrow() >= Phase::Leaving
     }
 
     /// Returns when the drain has begun; a lost starter counts as begun.
     pub async fn wait(&mut self) {
-        let _ = self.0.wait_for(|begun| *begun).await;
+        let _ = self.0.wait_for(|phase| *phase == Phase::Draining).await;
     }
 }
 
 impl DrainStarter {
+    /// Readiness is off from now on.
+    pub fn announce(&self) {
+        self.0.send_replace(Phase::Leaving);
+    }
+
     pub fn begin(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Phase::Draining);
     }
 }
 

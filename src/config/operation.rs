@@ -13,7 +13,9 @@ use crate::gate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub gate: gate::Limits,
-    /// How long calls may go on after the signal to stop.
+    /// How long new calls are still taken after the signal to stop, while `/readyz` says no.
+    pub drain_delay: Duration,
+    /// How long calls may go on after that.
     pub drain_timeout: Duration,
 }
 
@@ -63,7 +65,7 @@ pub(super) fn limits(file: &raw::Limits) -> Limits {
         header_timeout: file.header_timeout.0,
         idle_timeout: file.idle_timeout.0,
     };
-    Limits { gate, drain_timeout: file.drain_timeout.0 }
+    Limits { gate, drain_delay: file.drain_delay.0, drain_timeout: file.drain_timeout.0 }
 }
 
 pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {

@@ -45,7 +45,7 @@ impl Admin {
     fn answer<B>(&self, request: &Request<B>) -> Response<Vec<u8>> {
         match request.uri().path() {
             "/healthz" | "/livez" => healthz(request.method()),
-            "/readyz" if self.drain.begun() => {
+            "/readyz" if self.drain.announced() => {
                 text(request.method(), StatusCode::SERVICE_UNAVAILABLE, b"draining\n".to_vec())
             }
             "/readyz" => text(request.method(), StatusCode::OK, b"ok\n".to_vec()),

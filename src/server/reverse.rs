@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -53,7 +54,8 @@ impl Reverse {
         let handle = gate.handle();
         let connections = &self.pipeline.metrics.connections;
         connections.inc();
-        let service = service_fn(|request| self.answer(request, peer, &handle));
+        let leaving = drain.clone();
+        let service = service_fn(|request| self.answer(request, peer, &handle, &leaving));
         let mut builder = http1::Builder::new();
         // The gate has the limits; hyper's own timers would only double them.
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
@@ -77,15 +79,20 @@ impl Reverse {
         request: Request<Incoming>,
         peer: IpAddr,
         handle: &Handle,
+        drain: &Drain,
     ) -> Result<Response<Answer>, Infallible> {
         let busy = handle.busy();
-        let answer = if request.method().as_str() == REFUSED_METHOD {
+        let mut answer = if request.method().as_str() == REFUSED_METHOD {
             self.pipeline.refuse(handle.refusal().into(), peer)
         } else if asks_for_health(&request) {
             admin::healthz(request.method()).map(Answer::own)
         } else {
             self.pipeline.handle(request, peer).await
         };
+        // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
+        if drain.announced() {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(answer.map(|answer| answer.keeping(busy)))
     }
 }

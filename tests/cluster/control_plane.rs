@@ -121,6 +121,11 @@ impl ControlPlane {
         self.kubeconfig("admin", ADMIN_TOKEN)
     }
 
+    /// Where `build-kubernetes` puts its programs.
+    pub fn binaries(&self) -> &Path {
+        self.kube_apiserver.parent().expect("a file lies in a directory")
+    }
+
     /// The key that signs this cluster's ServiceAccount tokens.
     pub fn signing_key(&self) -> Arc<SigningKey> {
         Arc::clone(&self.signing_key)

@@ -5,11 +5,14 @@
 
 mod control_plane;
 mod demo;
+mod documents;
 mod identity;
+mod manifests;
 mod outage;
 mod process;
 mod reviews;
 mod signing_key;
+mod tools;
 mod until;
 mod upstream;
 mod veilwarden;
@@ -75,6 +78,10 @@ fn trials(runtime: &Handle, cluster: &Shared) -> Vec<Trial> {
         identity::without_the_right_to_review_tokens_the_answer_is_503_and_the_log_says_rbac,
         identity::a_bearer_beats_the_session_secret_and_a_bad_one_is_not_rescued,
         demo::the_demo_works_with_a_kubeconfig,
+        manifests::the_chart_renders_what_kustomize_renders,
+        manifests::the_api_server_accepts_every_manifest_and_pod_security_each_pod,
+        manifests::helm_refuses_a_configuration_that_veilwarden_would_refuse_and_says_how_pods_call,
+        documents::r133_w39_every_object_in_the_documents_is_valid,
     ];
     let exclusive = alone![
         reviews::a_restarted_api_server_knows_its_tokens,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,6 +147,38 @@ async fn l01_a_request_that_is_on_its_way_at_the_signal_is_answered() {
     let mut rest = Vec::new();
     within("the open call", open.read_to_end(&mut rest)).await.unwrap();
     assert_ends_soon(&mut process, End::Exit(0), "the drain").await;
+}
+
+#[tokio::test]
+async fn l01_within_the_drain_delay_readiness_is_off_and_every_call_is_served() {
+    let (world, mut process) = World::new().await.config("limits: {drain_delay: 2s, drain_timeout: 10m}").spawn().await;
+    let mut kept = world.connect().await;
+    kept.write_all(world.ok("").as_bytes()).await.unwrap();
+    let before = raw::read_answer(&mut kept).await;
+    assert_eq!((before.status, before.header("connection")), (200, None), "{before:?}");
+    let begun = Instant::now();
+    process.signal(Signal::TERM);
+    within("readiness to be off", async { while readiness(&world).await != 503 {} }).await;
+    // The connection from before, and a new one: both are served, and asked not to come back.
+    kept.write_all(world.ok("").as_bytes()).await.unwrap();
+    let answers = [raw::read_answer(&mut kept).await, world.send(world.ok("")).await];
+    for answer in answers {
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{answer:?}");
+        world.record(&answer).await;
+    }
+    assert_eq!(within("the close", kept.read_u8()).await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    until("the listener to be closed", || std::net::TcpStream::connect(world.proxy).is_err()).await;
+    assert!(begun.elapsed() >= Duration::from_secs(2), "closed after {:?}", begun.elapsed());
+    assert_ends_soon(&mut process, End::Exit(0), "the drain").await;
+}
+
+#[tokio::test]
+async fn l03_a_second_signal_ends_the_drain_delay_at_once() {
+    let (world, mut process) = World::new().await.config("limits: {drain_delay: 10m}").spawn().await;
+    process.signal(Signal::TERM);
+    within("readiness to be off", async { while readiness(&world).await != 503 {} }).await;
+    process.signal(Signal::TERM);
+    assert_ends_soon(&mut process, End::Exit(1), "a second signal").await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod binary;
+mod deploy;
 mod documents;
 mod echo;
 mod fields;

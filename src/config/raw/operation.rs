@@ -35,7 +35,10 @@ pub(in crate::config) struct Limits {
     /// Between two requests on one connection, and between two pieces of an answer that the caller takes.
     #[schemars(extend("x-duration" = "positive"))]
     pub idle_timeout: Time,
-    /// How long calls may go on after the signal to stop.
+    /// How long new calls are still taken after the signal to stop, while `/readyz` says 503 already. In Kubernetes, some
+    /// seconds, until no endpoint names the pod any more.
+    pub drain_delay: Time,
+    /// How long calls may go on after that.
     pub drain_timeout: Time,
 }
 
@@ -51,6 +54,7 @@ impl Default for Limits {
             requests_per_second: 0,
             header_timeout: Time::seconds(10),
             idle_timeout: Time::seconds(60),
+            drain_delay: Time::seconds(0),
             drain_timeout: Time::seconds(25),
         }
     }

@@ -32,6 +32,7 @@ fn the_defaults_are_those_of_the_contract() {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
         },
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(25),
     };
     assert_eq!(config.limits, limits);
