@@ -9,6 +9,7 @@ SHELL := /usr/bin/env bash
 CARGO ?= cargo
 # Static: the C library is linked in, so that the binary runs in an empty image.
 IMAGE_TARGET := x86_64-unknown-linux-gnu
+STATIC := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
 NODES := tests/cluster/nodes
 INSTALL_TOOL := scripts/install-cargo-tool
@@ -25,7 +26,7 @@ build: ## Build the release binary: target/release/veilwarden
 
 .PHONY: image-binary
 image-binary: ## Build the static release binary: target/x86_64-unknown-linux-gnu/release/veilwarden
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target $(IMAGE_TARGET)
+	RUSTFLAGS="$(STATIC)" $(CARGO) build --locked --release --target $(IMAGE_TARGET)
 
 .PHONY: image
 image: image-binary ## Build the container image without Docker: .cache/image/veilwarden.tar
@@ -75,6 +76,15 @@ kubectl: ## kubectl for that Kubernetes: make kubectl ARGS="get pods --all-names
 test-nodes: cluster-tools ## That Kubernetes itself: it works, and nothing of it is left behind, whatever happens
 	tests/cluster/test-nodes
 
+.PHONY: test-e2e
+test-e2e: image cluster-tools ## The image in a real cluster of two nodes, called by pods; the documents, typed into it (root)
+	scripts/test_k8s_e2e.sh
+
+# The kubelet renews a token after eight minutes: what waits for that is started before the other tests.
+.PHONY: begin-e2e
+begin-e2e: image cluster-tools
+	scripts/test_k8s_e2e.sh begin
+
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa
@@ -89,7 +99,7 @@ test-tree: ## No second cryptographic library in the tree of dependencies
 	if [[ -n $$ring ]]; then echo "ring is in the tree; aws-lc-rs is the only one wanted:" >&2; echo "$$ring" >&2; exit 1; fi
 
 .PHONY: test-all
-test-all: test test-tree test-opa test-integration test-demo ## Everything that must pass before a change is merged
+test-all: begin-e2e test test-tree test-opa test-integration test-demo test-nodes test-e2e ## Everything that must pass before a change is merged
 
 .PHONY: bench
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own

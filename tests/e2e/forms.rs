@@ -24,6 +24,27 @@ pub fn pod_security_accepts(_: &Scene) {
     assert!(warned("overlays/host-network"), "host-network needs `privileged`");
 }
 
+pub fn rbac_is_minimal(_: &Scene) {
+    let may = |words: &[&str]| {
+        let who = ["--as=system:serviceaccount:veilwarden:veilwarden", "--quiet"];
+        kubectl::attempt(&[&["auth", "can-i"], words, &who].concat()).succeeded
+    };
+    assert!(may(&["create", "tokenreviews.authentication.k8s.io"]));
+    for words in [
+        &["get", "tokenreviews.authentication.k8s.io"][..],
+        &["list", "tokenreviews.authentication.k8s.io"],
+        &["get", "secrets", "--namespace", "veilwarden"],
+        &["list", "secrets", "--all-namespaces"],
+        &["list", "pods", "--all-namespaces"],
+        &["get", "configmaps", "--namespace", "veilwarden"],
+        &["create", "serviceaccounts/token", "--namespace", "veilwarden"],
+        &["impersonate", "serviceaccounts"],
+        &["create", "pods", "--namespace", "veilwarden"],
+    ] {
+        assert!(!may(words), "veilwarden may {}", words.join(" "));
+    }
+}
+
 pub fn host_network_overlay(scene: &Scene) {
     scene::redeploy("tests/e2e/deploy-host-network");
     scene::namespace("team-on-host", "privileged");

@@ -48,6 +48,7 @@ const BESIDE_EACH_OTHER: &[(&str, Test)] = tests![
     revocation::deleted_pod_token_refused,
     revocation::deleted_service_account_refused,
     forms::pod_security_accepts,
+    forms::rbac_is_minimal,
 ];
 
 /// Changes that no call may feel, least of all those of the pod whose token is renewed meanwhile.

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The end-to-end tests: the image in a cluster of two nodes, called by ordinary pods, and the documents typed into it.
+#
+# usage: scripts/test_k8s_e2e.sh            start a cluster, test, remove it; a failed one stays up to be looked at
+#        scripts/test_k8s_e2e.sh begin      start it and what has to grow old in it; the tests come later
+#
+# With a Docker daemon that answers it is a kind cluster, else tests/cluster/nodes, which needs root and no daemon.
+# Wanted before: `make image` and, without Docker, `make cluster-tools`. The tests themselves need only KUBECONFIG and kubectl.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+name=veilwarden-e2e
+client=veilwarden.test/client:1
+# What the documents call their client's image; any with curl and a shell will do.
+documented=curlimages/curl:8.17.0
+
+docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+
+kind_up() {
+	command -v kind >/dev/null || {
+		echo "test_k8s_e2e: there is a Docker daemon, and no kind: https://kind.sigs.k8s.io has it" >&2
+		exit 1
+	}
+	kind create cluster --name "$name" --wait 5m --kubeconfig ".cache/$name.kubeconfig" --config - <<-'END'
+		kind: Cluster
+		apiVersion: kind.x-k8s.io/v1alpha4
+		nodes: [{role: control-plane}, {role: worker}, {role: worker}]
+	END
+	docker load --input .cache/image/veilwarden.tar
+	docker pull "$documented"
+	docker tag "$documented" "$client"
+	kind load docker-image veilwarden:v0.2.0 "$client" "$documented" --name "$name"
+}
+
+kind_environment() {
+	export KUBECONFIG=$PWD/.cache/$name.kubeconfig VEILWARDEN_KUBECTL
+	VEILWARDEN_KUBECTL=$(command -v kubectl)
+	# kubelet starts the API server again at once, because it is a static pod.
+	export VEILWARDEN_RESTART_API_SERVER="docker exec $name-control-plane pkill -x kube-apiserver"
+}
+
+nodes_up() {
+	tests/cluster/nodes up
+	tests/cluster/nodes load .cache/images/client.tar .cache/image/veilwarden.tar
+	for node in node1 node2; do
+		tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "docker.io/$client" "docker.io/$documented" >/dev/null ||
+			tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "$client" "docker.io/$documented" >/dev/null
+	done
+}
+
+nodes_environment() {
+	eval "$(tests/cluster/nodes env)"
+	export VEILWARDEN_RESTART_API_SERVER="tests/cluster/nodes restart-apiserver"
+}
+
+if docker_answers; then kind=kind; else kind=nodes; fi
+
+down() {
+	if [[ $kind == kind ]]; then kind delete cluster --name "$name"; else tests/cluster/nodes down; fi
+}
+
+is_up() { [[ -e .cache/$name.up ]] && "$VEILWARDEN_KUBECTL" get nodes >/dev/null 2>&1; }
+
+# The documents come first: they are for a cluster in which there is nothing yet.
+begin() {
+	rm -f ".cache/$name.up"
+	down >/dev/null 2>&1 || true
+	"${kind}_up"
+	"${kind}_environment"
+	cargo test --locked --test cluster -- guide::
+	VEILWARDEN_E2E=install cargo test --locked --test e2e
+	touch ".cache/$name.up"
+}
+
+finish() {
+	local status=$?
+	if [[ $status == 0 ]]; then
+		rm -f ".cache/$name.up"
+		down
+	else
+		echo "test_k8s_e2e: failed; the cluster is still there to be looked at (make kubectl ARGS='…', make cluster-down)" >&2
+	fi
+	exit "$status"
+}
+
+case ${1:-run} in
+begin) begin ;;
+run)
+	"${kind}_environment"
+	is_up || begin
+	trap finish EXIT
+	VEILWARDEN_E2E=run cargo test --locked --test e2e
+	;;
+*)
+	sed -n '4,5s/^# //p' "$0" >&2
+	exit 2
+	;;
+esac
