@@ -42,9 +42,9 @@ test: ## Unit tests and tests against played servers: no services, no network
 	$(CARGO) test --locked --doc
 
 .PHONY: test-integration
-test-integration: ## The binary against a real Kubernetes API server (built once, about four minutes)
+test-integration: ## The binary and the manifests against a real Kubernetes API server (built once, about six minutes)
 	scripts/install-test-tools etcd
-	tests/cluster/build-kubernetes kube-apiserver
+	tests/cluster/build-kubernetes kube-apiserver kubectl helm
 	VEILWARDEN_KUBE_APISERVER=$(API_SERVER) $(CARGO) test --locked --test cluster
 
 .PHONY: cluster-tools
@@ -85,6 +85,10 @@ test-e2e: image cluster-tools ## The image in a real cluster of two nodes, calle
 begin-e2e: image cluster-tools
 	scripts/test_k8s_e2e.sh begin
 
+.PHONY: test-image
+test-image: image ## The container image: what is in it, and the demonstration run inside
+	VEILWARDEN_IMAGE=$(CURDIR)/.cache/image/veilwarden.tar $(CARGO) test --locked --test it deploy::image
+
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa
@@ -99,7 +103,7 @@ test-tree: ## No second cryptographic library in the tree of dependencies
 	if [[ -n $$ring ]]; then echo "ring is in the tree; aws-lc-rs is the only one wanted:" >&2; echo "$$ring" >&2; exit 1; fi
 
 .PHONY: test-all
-test-all: begin-e2e test test-tree test-opa test-integration test-demo test-nodes test-e2e ## Everything that must pass before a change is merged
+test-all: begin-e2e test test-tree test-opa test-integration test-demo test-image test-nodes test-e2e ## Everything that must pass before a change is merged
 
 .PHONY: bench
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own

@@ -32,7 +32,7 @@ pub async fn r133_w39_every_object_in_the_documents_is_valid(cluster: &ControlPl
     assert!(all.len() >= 3, "the README alone has three: {all:?}");
     tools.apply_for_real("documents", &surroundings(&all)).await;
     let mut wrong = Vec::new();
-    for (at, objects) in &blocks {
+    for (at, objects) in blocks.iter().filter(|(_, objects)| !objects.is_empty()) {
         if let Err(error) = tools.would_apply(objects).await {
             wrong.push(format!("{at}: {error}"));
         }

@@ -3,6 +3,7 @@
 mod configurations;
 mod copies;
 mod dockerfile;
+mod image;
 mod manifests;
 mod values;
 

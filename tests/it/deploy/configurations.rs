@@ -31,7 +31,7 @@ async fn r114_r133_each_configuration_passes_the_check_as_the_container_starts_i
     let policies = directory.path().join("policies");
     fs::create_dir(&policies).unwrap();
     file(&policies, "kubernetes-example.rego", text("kubernetes/base/kubernetes-example.rego"));
-    let token = file(directory.path(), "token", "a.b.c".to_owned());
+    let token = file(directory.path(), "token", "a.b.c");
     let ca = Authority::new().file(directory.path()).display().to_string();
     for overlay in all() {
         // What a pod has at fixed places stands elsewhere here: its own token, the CA, the policies.
