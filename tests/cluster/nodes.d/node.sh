@@ -10,6 +10,8 @@ start_containerd() {
 	cni_configuration "$node" >"$configuration/cni/10-pods.conflist"
 	containerd_configuration "$node" >"$configuration/containerd.toml"
 	start_component "$node" containerd containerd --config "$configuration/containerd.toml"
+	await "containerd answers on $node" 30 inside "$node" ctr version
+	import_image "$node" "$PAUSE_IMAGE"
 }
 
 # AppArmor profiles would be loaded into the computer's kernel and stay there.
@@ -43,8 +45,6 @@ snapshotter() {
 
 start_kubelet_and_proxy() {
 	local node=$1 configuration=$STATE/$1/configuration
-	await "containerd answers on $node" 30 inside "$node" ctr version
-	import_image "$node" "$PAUSE_IMAGE"
 	kubelet_configuration "$node" >"$configuration/kubelet.yaml"
 	start_component "$node" kubelet kubelet --config "$configuration/kubelet.yaml" \
 		--kubeconfig "$STATE/pki/$node.kubeconfig" --hostname-override "$node" --node-ip "$(address_of "$node")"
@@ -78,7 +78,8 @@ kubelet_configuration() {
 }
 
 nodes_are_ready() {
-	kubectl wait --for=condition=Ready "${NODES[@]/#/node/}" --timeout=1s
+	kubectl wait --for=create "${NODES[@]/#/node/}" --timeout=20s &&
+		kubectl wait --for=condition=Ready "${NODES[@]/#/node/}" --timeout=20s
 }
 
 import_image() {

@@ -3,8 +3,8 @@
 
 API_SERVER=https://$CONTROL_ADDRESS:6443
 
-make_pki() {
-	local pki=$STATE/pki node
+make_server_pki() {
+	local pki=$STATE/pki
 	mkdir -p "$pki"
 	openssl genrsa -out "$pki/service-account.key" 2048 2>/dev/null
 	openssl rsa -in "$pki/service-account.key" -pubout -out "$pki/service-account.pub" 2>/dev/null
@@ -14,6 +14,10 @@ make_pki() {
 		"subjectAltName=DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:127.0.0.1,IP:$CONTROL_ADDRESS,IP:$API_SERVICE"
 	certificate ca apiserver-kubelet-client /O=system:masters/CN=kube-apiserver-kubelet-client
 	certificate front-proxy-ca front-proxy-client /CN=front-proxy-client
+}
+
+make_users() {
+	local node
 	user admin /O=system:masters/CN=kubernetes-admin
 	user controller-manager /CN=system:kube-controller-manager
 	user scheduler /CN=system:kube-scheduler
