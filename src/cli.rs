@@ -6,3 +6,4 @@ pub mod demo;
 pub mod echo;
 pub mod log;
 pub mod serve;
+pub mod snippet;
