@@ -9,7 +9,9 @@ mod tables;
 use std::fs;
 use std::path::Path;
 
+pub use examples::object;
 use markdown::root;
+pub use shell::is_there;
 
 /// Every source file below these directories, in one text.
 fn sources(directories: &[&str]) -> String {

@@ -109,7 +109,6 @@ fn nothing_that_ends_a_quotation_gets_into_a_snippet() {
         "--name My-App",
         "--name=-a",
         "--upstream a'b",
-        "--upstream a_b.test.",
         "--path v1",
         "--path /'",
         "--path /$HOME",

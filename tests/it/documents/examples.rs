@@ -49,7 +49,7 @@ fn r133_every_configuration_is_good_and_every_wrong_one_fails_as_shown() {
 }
 
 /// Reads YAML as a Kubernetes type, and fails where the type does not know a field.
-fn object<T: Serialize + DeserializeOwned>(yaml: &str) -> T {
+pub fn object<T: Serialize + DeserializeOwned>(yaml: &str) -> T {
     let written: Value = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     let object: T = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     assert_eq!(serde_json::to_value(&object).unwrap(), written, "a field is unknown");

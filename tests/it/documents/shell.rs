@@ -12,8 +12,6 @@ use super::markdown::{Block, Document};
 /// The binary that these tests were built with.
 pub const VEILWARDEN: &str = env!("CARGO_BIN_EXE_veilwarden");
 
-/// The first line of a block that is run.
-const RUNS: &str = "# runs\n";
 /// The first line of a block that is written to the file it names.
 const CONFIG: &str = "# veilwarden.yaml\n";
 /// What a line of the script's output says before each block's own.
@@ -25,7 +23,7 @@ struct Example {
     expected: Option<String>,
 }
 
-/// Runs the blocks that begin with `# runs`, one after the other in one shell, in a directory of their own with the
+/// Runs the blocks with `test=local`, one after the other in one shell, in a directory of their own with the
 /// configurations before them. Each that is followed by a `text` block must print what that says.
 pub fn run(document: &Document) {
     let blocks = document.blocks();
@@ -48,7 +46,7 @@ fn script(blocks: &[Block]) -> (String, Vec<Example>) {
         if block.language == "yaml" && block.text.starts_with(CONFIG) {
             script.push_str(&format!("cat > veilwarden.yaml <<'END OF FILE'\n{}END OF FILE\n", block.text));
         }
-        if block.language == "sh" && block.text.starts_with(RUNS) {
+        if block.test() == Some("local") {
             script.push_str(&format!("echo '{MARK}{}'\n{}", block.line, block.text));
             let expected = blocks.get(index + 1).filter(|next| next.language == "text");
             examples.push(Example { line: block.line, expected: expected.map(|next| next.text.clone()) });
