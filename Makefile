@@ -11,6 +11,7 @@ API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
 INSTALL_TOOL := scripts/install-cargo-tool
 CARGO_DENY := 0.20.2
 CARGO_TARPAULIN := 0.37.5
+MDBOOK := 0.5.4
 
 .PHONY: help
 help: ## List the targets
@@ -35,6 +36,10 @@ test-integration: ## The binary against a real Kubernetes API server (built once
 	tests/cluster/build-kubernetes kube-apiserver
 	VEILWARDEN_KUBE_APISERVER=$(API_SERVER) $(CARGO) test --locked --test cluster
 
+.PHONY: test-e2e
+test-e2e: ## The documents, typed into the real cluster that VEILWARDEN_KUBECTL leads to
+	$(CARGO) test --locked --test cluster -- guide::
+
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa
@@ -55,6 +60,11 @@ test-all: test test-tree test-opa test-integration test-demo ## Everything that 
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own
 	scripts/bench
 	$(CARGO) bench --locked
+
+.PHONY: docs
+docs: ## Build the documents as a book: target/book
+	$(INSTALL_TOOL) mdbook $(MDBOOK) --no-default-features
+	scripts/build-docs
 
 .PHONY: coverage
 coverage: ## Line coverage; fails when src/authn is under 80 %

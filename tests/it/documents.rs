@@ -1,8 +1,12 @@
 //! The documents are true: examples are run, tables compared with the sources, links followed.
 
+mod acceptance;
+mod copies;
 mod examples;
+mod marks;
 mod markdown;
 mod names;
+mod output;
 mod shell;
 mod tables;
 

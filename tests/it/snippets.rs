@@ -1,13 +1,11 @@
-//! `veilwarden snippet`: Kubernetes knows every field of it, Pod Security admits it, and its programs call as they
-//! should, run by their own toolchains.
+//! `veilwarden snippet`: Kubernetes knows every field of it, and Pod Security admits it. `documents::marks` runs its
+//! programs, which stand in the usage guide as well.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, ServiceAccount};
 
 use crate::documents::object;
-use crate::programs::{LANGUAGES, Program};
-use crate::world::World;
-use crate::world::kubernetes::token;
+use crate::programs::LANGUAGES;
 use crate::world::process::{End, run};
 
 /// What `snippet` prints.
@@ -21,6 +19,13 @@ async fn snippet(arguments: &[&str]) -> String {
 fn documents(text: &str) -> (ServiceAccount, ConfigMap, &str) {
     let [account, program, workload] = text.split("---\n").collect::<Vec<_>>().try_into().expect("three documents");
     (object(account), object(program), workload)
+}
+
+/// The calling program that it prints for a language.
+pub async fn program(language: &str) -> String {
+    let text = snippet(&["pod", "--language", language]).await;
+    let (_, program, _) = documents(&text);
+    program.data.unwrap().pop_first().unwrap().1
 }
 
 fn assert_restricted(spec: &PodSpec) {
@@ -63,27 +68,5 @@ async fn a_snippet_is_what_kubernetes_knows_and_restricted() {
         assert_eq!(container.env.as_ref().unwrap()[0].value.as_deref(), Some("http://vw:1"));
         let file = container.command.as_ref().unwrap().last().unwrap().strip_prefix("/program/").unwrap().to_owned();
         assert!(program.data.unwrap().contains_key(&file), "{language}: {file}");
-    }
-}
-
-#[tokio::test]
-async fn each_language_reads_the_token_anew_for_every_call() {
-    let world = World::new().await.kubernetes().await.route_to_a("api.github.com", "KEY_A").start().await;
-    let good = world.kubernetes.as_ref().unwrap().token.clone();
-    for language in LANGUAGES {
-        let text = snippet(&["pod", "--language", language]).await;
-        let (_, program, _) = documents(&text);
-        let (name, text) = program.data.unwrap().pop_first().unwrap();
-        let Some(mut program) = Program::start(language, &name, &text, world.proxy, &token("old", "veilwarden", -60))
-        else {
-            continue;
-        };
-        program.prints("401 TOKEN_EXPIRED").await;
-        program.renew_token(&good);
-        program.prints("200").await;
-        let sent = world.a.last();
-        assert_eq!(sent.line(), "GET /zen HTTP/1.1", "{language}");
-        assert_eq!(sent.headers("x-key"), [world.canary_a()], "{language}");
-        assert!(sent.headers("authorization").is_empty(), "{language}");
     }
 }
