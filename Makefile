@@ -15,6 +15,7 @@ NODES := tests/cluster/nodes
 INSTALL_TOOL := scripts/install-cargo-tool
 CARGO_DENY := 0.20.2
 CARGO_TARPAULIN := 0.37.5
+MDBOOK := 0.5.4
 
 .PHONY: help
 help: ## List the targets
@@ -109,6 +110,11 @@ test-all: begin-e2e test test-tree test-opa test-integration test-demo test-imag
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own
 	scripts/bench
 	$(CARGO) bench --locked
+
+.PHONY: docs
+docs: ## Build the documents as a book: target/book
+	$(INSTALL_TOOL) mdbook $(MDBOOK) --no-default-features
+	scripts/build-docs
 
 .PHONY: coverage
 coverage: ## Line coverage; fails when src/authn is under 80 %

@@ -7,3 +7,4 @@ pub mod echo;
 pub mod log;
 pub mod serve;
 mod signals;
+pub mod snippet;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{check, demo, echo, serve};
+use veilwarden::cli::{check, demo, echo, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -23,6 +23,7 @@ fn main() -> Result<ExitCode> {
             clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut std::io::stdout());
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
+        Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
         command => {
             let runtime = runtime()?;
             let code = runtime.block_on(run(command));
@@ -44,7 +45,9 @@ async fn run(command: Command) -> Result<ExitCode> {
             echo::run(&settings).await?;
             ExitCode::SUCCESS
         }
-        Command::Version(_) | Command::Completions(_) | Command::ConfigSchema => ExitCode::SUCCESS,
+        Command::Version(_) | Command::Completions(_) | Command::ConfigSchema | Command::Snippet(_) => {
+            ExitCode::SUCCESS
+        }
     })
 }
 

@@ -10,9 +10,11 @@ use http::HeaderName;
 use crate::config::variable_of;
 
 mod settings;
+pub mod snippet;
 mod spelling;
 
 pub use settings::Settings;
+use snippet::Snippet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +53,8 @@ pub enum Command {
     Demo(Demo),
     /// The test upstream.
     Echo(Echo),
+    /// Print a workload that calls through the proxy.
+    Snippet(Snippet),
     /// Print the version.
     Version(Version),
     /// Print a completion script.
@@ -69,6 +73,9 @@ enum Typed {
     Demo(Demo),
     /// Run the test upstream: it answers with the request it got, as JSON
     Echo(Echo),
+    /// Print a Kubernetes workload that calls through veilwarden, to be copied
+    #[command(subcommand)]
+    Snippet(Snippet),
     /// Print the version
     Version(Version),
     /// Print a shell's completion script
@@ -99,8 +106,6 @@ enum Later {
     Doctor(Anything),
     #[command(hide = true, disable_help_flag = true)]
     Init(Anything),
-    #[command(hide = true, disable_help_flag = true)]
-    Snippet(Anything),
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +179,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Check(settings)) => Command::Check(settings),
         Some(Typed::Demo(demo)) => Command::Demo(demo),
         Some(Typed::Echo(echo)) => Command::Echo(echo),
+        Some(Typed::Snippet(snippet)) => Command::Snippet(snippet),
         Some(Typed::Version(version)) => Command::Version(version),
         Some(Typed::Completions(completions)) => Command::Completions(completions),
         Some(Typed::Config(ConfigCommand::Schema)) => Command::ConfigSchema,
@@ -210,7 +216,6 @@ fn not_yet(later: &Later, command: &mut clap::Command) -> clap::Error {
         Later::Ca(_) => "ca",
         Later::Doctor(_) => "doctor",
         Later::Init(_) => "init",
-        Later::Snippet(_) => "snippet",
     };
     command.error(ErrorKind::InvalidSubcommand, format!("the command '{name}' is not supported yet"))
 }

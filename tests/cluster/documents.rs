@@ -1,13 +1,10 @@
 //! The Kubernetes objects in the documents: the API server would take every one of them as it stands.
 
 use crate::control_plane::ControlPlane;
+use crate::markdown;
 use crate::tools::{Tools, objects};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-#[path = "../it/documents/markdown.rs"]
-#[allow(dead_code, reason = "the tests of the documents themselves use the rest")]
-mod markdown;
 
 /// What a document shows that is not for the API server.
 const NOT_OBJECTS: [(&str, &str); 3] =

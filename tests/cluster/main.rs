@@ -2,17 +2,25 @@
 //!
 //! `make test-integration` builds the API server and runs these; plain `cargo test` says so and passes. One control plane
 //! serves all tests. They run beside each other, each in namespaces of its own; one that stops the API server runs alone.
+//! Those of `guide` need a whole cluster instead, and run where one is named: `make test-e2e`.
 
 mod control_plane;
 mod demo;
 mod documents;
+mod guide;
 mod identity;
 mod manifests;
+#[path = "../it/documents/markdown.rs"]
+#[expect(dead_code, reason = "tests/it looks at more of a document")]
+mod markdown;
 mod outage;
+#[path = "../it/documents/output.rs"]
+mod output;
 mod process;
 mod reviews;
 mod signing_key;
 mod tools;
+mod transcript;
 mod until;
 mod upstream;
 mod veilwarden;
@@ -30,6 +38,10 @@ type Shared = Arc<RwLock<ControlPlane>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    let followed = guide::trials();
+    if !followed.is_empty() {
+        return libtest_mimic::run(&arguments, followed).exit_code();
+    }
     let Some(kube_apiserver) = std::env::var_os("VEILWARDEN_KUBE_APISERVER") else {
         eprintln!(
             "the cluster tests were not run: they need a Kubernetes API server; `make test-integration` builds one and runs them"

@@ -1,15 +1,21 @@
 //! The documents are true: examples are run, tables compared with the sources, links followed.
 
+mod acceptance;
+mod copies;
 mod examples;
+mod marks;
 mod markdown;
 mod names;
+mod output;
 mod shell;
 mod tables;
 
 use std::fs;
 use std::path::Path;
 
+pub use examples::object;
 use markdown::root;
+pub use shell::is_there;
 
 /// Every source file below these directories, in one text.
 fn sources(directories: &[&str]) -> String {

@@ -58,7 +58,7 @@ fn blocks(file: &Path) -> Vec<Snippet> {
     let mut open: Option<(usize, String)> = None;
     for (line, content) in (1..).zip(text.lines()) {
         match &mut open {
-            None if content.trim() == "```rego" => open = Some((line, String::new())),
+            None if content.split_whitespace().next() == Some("```rego") => open = Some((line, String::new())),
             None => {}
             Some((start, block)) if content.trim() == "```" => {
                 found.push(Snippet::new(file, *start, block));

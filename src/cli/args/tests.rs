@@ -72,7 +72,7 @@ fn every_flag_of_the_design_is_there() {
 
 #[test]
 fn a_command_of_later_work_is_refused_by_name() {
-    for line in ["exec -- sh -c true", "policy test", "ca export --config f", "doctor", "init --help", "snippet"] {
+    for line in ["exec -- sh -c true", "policy test", "ca export --config f", "doctor", "init --help"] {
         let name = line.split(' ').next().expect("a word");
         assert_eq!(refusal(line), format!("error: the command '{name}' is not supported yet"));
     }
@@ -92,7 +92,36 @@ fn each_command_is_read() {
     assert!(matches!(typed("demo --kubeconfig f"), Ok(Command::Demo(Demo { once: false, kubeconfig: Some(_) }))));
     assert!(matches!(typed("echo --listen 127.0.0.1:0"), Ok(Command::Echo(Echo { listen: Some(_), .. }))));
     assert!(matches!(typed("completions bash"), Ok(Command::Completions(_))));
+    assert!(matches!(typed("snippet pod"), Ok(Command::Snippet(Snippet::Pod(_)))));
+    assert!(matches!(typed("snippet deployment --language go"), Ok(Command::Snippet(Snippet::Deployment(_)))));
     assert!(matches!(typed("config schema"), Ok(Command::ConfigSchema)));
+}
+
+#[test]
+fn nothing_that_ends_a_quotation_gets_into_a_snippet() {
+    for option in [
+        "--audience a\"b",
+        "--audience=",
+        "--image a#b",
+        "--service https://veilwarden",
+        "--service http://a/b",
+        "--service http://a@b",
+        "--name My-App",
+        "--name=-a",
+        "--upstream a'b",
+        "--path v1",
+        "--path /'",
+        "--path /$HOME",
+        "--path /\"",
+        "--path /\\",
+        "--path /`id`",
+    ] {
+        assert!(refusal(&format!("snippet pod {option}")).starts_with("error: invalid value"), "{option}");
+    }
+    for option in ["--audience https://vw.example.com", "--path /v1/models?limit=3", "--upstream api.example.com:8443"]
+    {
+        assert!(typed(&format!("snippet pod {option}")).is_ok(), "{option}");
+    }
 }
 
 #[test]

@@ -10,10 +10,11 @@ pub struct Document {
     text: String,
 }
 
-/// A fenced block.
+/// A fenced block. What stands behind its language says what the tests do with it: `test=NAME`, `file=PATH`.
 #[derive(Debug)]
 pub struct Block {
     pub language: String,
+    attributes: Vec<(String, String)>,
     pub text: String,
     /// Of its fence, counted from 1.
     pub line: usize,
@@ -44,6 +45,25 @@ fn markdown_below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+impl Block {
+    fn open(info: &str, line: usize) -> Block {
+        let mut words = info.split_whitespace();
+        let language = words.next().unwrap_or_default().to_owned();
+        let pair = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Block { language, attributes: words.filter_map(pair).collect(), text: String::new(), line }
+    }
+
+    /// The value of `name=value` behind the language.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What a test does with it: the value of `test=`.
+    pub fn test(&self) -> Option<&str> {
+        self.attribute("test")
+    }
+}
+
 impl Document {
     pub fn read(path: impl AsRef<Path>) -> Document {
         let text =
@@ -61,9 +81,7 @@ impl Document {
         let mut open: Option<Block> = None;
         for (line, text) in (1..).zip(self.text.lines()) {
             match (&mut open, text.strip_prefix("```")) {
-                (None, Some(language)) => {
-                    open = Some(Block { language: language.to_owned(), text: String::new(), line });
-                }
+                (None, Some(info)) => open = Some(Block::open(info, line)),
                 (Some(_), Some(_)) => blocks.extend(open.take()),
                 (Some(block), None) => {
                     block.text.push_str(text);

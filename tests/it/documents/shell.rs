@@ -5,15 +5,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
-
 use super::markdown::{Block, Document};
+use super::output::agrees;
 
 /// The binary that these tests were built with.
 pub const VEILWARDEN: &str = env!("CARGO_BIN_EXE_veilwarden");
 
-/// The first line of a block that is run.
-const RUNS: &str = "# runs\n";
 /// The first line of a block that is written to the file it names.
 const CONFIG: &str = "# veilwarden.yaml\n";
 /// What a line of the script's output says before each block's own.
@@ -25,7 +22,7 @@ struct Example {
     expected: Option<String>,
 }
 
-/// Runs the blocks that begin with `# runs`, one after the other in one shell, in a directory of their own with the
+/// Runs the blocks with `test=local`, one after the other in one shell, in a directory of their own with the
 /// configurations before them. Each that is followed by a `text` block must print what that says.
 pub fn run(document: &Document) {
     let blocks = document.blocks();
@@ -36,7 +33,7 @@ pub fn run(document: &Document) {
         let Some(expected) = expected else { continue };
         let at = document.at(line);
         let printed = output.get(&line).unwrap_or_else(|| panic!("{at}: was not reached"));
-        assert_eq!(normal(printed), normal(&expected), "{at}: prints something else; the script:\n{script}");
+        assert!(agrees(printed, &expected), "{at} prints\n{printed}\nand not\n{expected}\nthe script:\n{script}");
     }
 }
 
@@ -48,7 +45,7 @@ fn script(blocks: &[Block]) -> (String, Vec<Example>) {
         if block.language == "yaml" && block.text.starts_with(CONFIG) {
             script.push_str(&format!("cat > veilwarden.yaml <<'END OF FILE'\n{}END OF FILE\n", block.text));
         }
-        if block.language == "sh" && block.text.starts_with(RUNS) {
+        if block.test() == Some("local") {
             script.push_str(&format!("echo '{MARK}{}'\n{}", block.line, block.text));
             let expected = blocks.get(index + 1).filter(|next| next.language == "text");
             examples.push(Example { line: block.line, expected: expected.map(|next| next.text.clone()) });
@@ -82,28 +79,6 @@ fn execute(script: &str) -> HashMap<usize, String> {
     assert!(shell.status.success(), "{}\n{stdout}\n{stderr}\n{script}", shell.status);
     let parts = stdout.split(MARK).skip(1).filter_map(|part| part.split_once('\n'));
     parts.map(|(line, printed)| (line.parse().unwrap(), printed.to_owned())).collect()
-}
-
-/// The lines without what differs from run to run: times, ids, curl's version and what its length changes.
-fn normal(text: &str) -> Vec<String> {
-    text.trim_end().lines().map(normal_line).collect()
-}
-
-fn normal_line(line: &str) -> String {
-    if let Ok(Value::Object(mut record)) = serde_json::from_str(line) {
-        for volatile in ["timestamp", "request_id", "latency_ms", "response_bytes"] {
-            if let Some(value) = record.get_mut(volatile) {
-                *value = json!("differs");
-            }
-        }
-        return Value::Object(record).to_string();
-    }
-    match line.split_once("curl/") {
-        Some((before, after)) => {
-            format!("{before}curl/{}", after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'))
-        }
-        None => line.to_owned(),
-    }
 }
 
 /// Whether a program is in `PATH`.
