@@ -92,7 +92,8 @@ const IDENTITY: &[Property] = &[
     property("node_name", Shape::Text, false, "Kubernetes: the pod's node, when the API server tells it."),
     property("groups", Shape::List(&Shape::Text), false, "Kubernetes: the groups of the user."),
     property("audiences", Shape::List(&Shape::Text), false, "Kubernetes: the audiences the API server confirmed."),
-    property("expires_at", Shape::Number, false, "Kubernetes: the token's `exp`, seconds since the epoch."),
+    property("expires_at", Shape::Number, false, "Kubernetes: when the token ends, seconds since the epoch."),
+    property("cluster", Shape::Text, false, "Kubernetes: the cluster's configured name, when there are several."),
     property("user_id", Shape::Text, false, "Static: the configured user's id."),
     property("user_email", Shape::Text, false, "Static: the configured user's address."),
     property("user_org", Shape::Text, false, "Static: the configured user's organisation."),
@@ -213,6 +214,7 @@ fn identity(identity: &Identity) -> Node<'_> {
             ("groups", Some(Node::texts(&workload.groups))),
             ("audiences", Some(Node::texts(&workload.audiences))),
             ("expires_at", workload.expires_at.map(Node::Number)),
+            ("cluster", optional(&workload.cluster)),
         ])),
         Identity::Static(user) => members(kind.into_iter().chain([
             ("user_id", Some(Node::text(&user.id))),
