@@ -2,11 +2,13 @@
 
 mod answers;
 mod binary;
+mod clusters;
 mod documents;
 mod fields;
 mod framing;
 mod hosts;
 mod identity;
+mod jwks;
 mod layers;
 mod leaks;
 mod lifecycle;
