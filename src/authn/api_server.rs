@@ -27,6 +27,8 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// A credential plugin of a kubeconfig may want to talk to its user first.
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(60);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The keys have a type of their own (RFC 7517 section 8.5.2), and the API server is strict about it.
+const DOCUMENT: HeaderValue = HeaderValue::from_static("application/json, application/jwk-set+json");
 
 /// A client of one API server.
 pub struct ApiServer {
@@ -76,6 +78,7 @@ impl ApiServer {
     pub async fn get(&self, path: &'static str) -> Result<Bytes, Unavailable> {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = Uri::from_static(path);
+        request.headers_mut().insert(ACCEPT, DOCUMENT);
         let reading = self.send(request);
         tokio::time::timeout(self.timeout, reading).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
     }
@@ -99,7 +102,6 @@ impl ApiServer {
 
     /// Sends with our own credentials and reads a good answer to its end.
     async fn send(&self, mut request: Request<Body>) -> Result<Bytes, Unavailable> {
-        request.headers_mut().insert(ACCEPT, JSON);
         if let Some(own) = &self.own_token {
             let authorization = own.authorization().await.ok_or(Unavailable::OwnToken)?;
             request.headers_mut().insert(AUTHORIZATION, authorization);
@@ -161,6 +163,7 @@ fn question(token: &str, audience: Option<&str>) -> Result<Request<Body>, Unavai
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/apis/authentication.k8s.io/v1/tokenreviews");
     request.headers_mut().insert(CONTENT_TYPE, JSON);
+    request.headers_mut().insert(ACCEPT, JSON);
     Ok(request)
 }
 

@@ -53,6 +53,10 @@ impl Documents {
         let good = match seen.target() {
             // Its `jwks_uri` points to nowhere, as that of a real API server does for most of its readers.
             DISCOVERY => json!({"issuer": state.issuer, "jwks_uri": "https://192.0.2.1/openid/v1/jwks"}).to_string(),
+            // A real one answers 406 to those who ask for `application/json` alone.
+            KEYS if !seen.headers("accept").concat().contains("application/jwk-set+json") => {
+                return Some(vec![Step::Send(http(406, "{}"))]);
+            }
             KEYS => state.keys.clone(),
             _ => return None,
         };
