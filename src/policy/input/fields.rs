@@ -91,7 +91,7 @@ const IDENTITY: &[Property] = &[
     property("pod_uid", Shape::Text, false, "Kubernetes: the pod's uid."),
     property("node_name", Shape::Text, false, "Kubernetes: the pod's node, when the API server tells it."),
     property("groups", Shape::List(&Shape::Text), false, "Kubernetes: the groups of the user."),
-    property("audiences", Shape::List(&Shape::Text), false, "Kubernetes: the audiences the API server confirmed."),
+    property("audiences", Shape::List(&Shape::Text), false, "Kubernetes: the audiences that were confirmed."),
     property("expires_at", Shape::Number, false, "Kubernetes: when the token ends, seconds since the epoch."),
     property("cluster", Shape::Text, false, "Kubernetes: the cluster's configured name, when there are several."),
     property("user_id", Shape::Text, false, "Static: the configured user's id."),
