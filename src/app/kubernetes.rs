@@ -38,8 +38,11 @@ pub(super) async fn build(settings: &KubernetesSettings, metrics: &Arc<Metrics>)
     }
     match default {
         Some(Kubernetes { authenticator, description }) if wrong.is_empty() => {
-            let description = description + &descriptions.concat();
+            if others.is_empty() {
+                return Ok(Kubernetes { authenticator, description });
+            }
             let authenticator = Clusters::new(authenticator, settings.issuer.clone(), others);
+            let description = description + &descriptions.concat();
             Ok(Kubernetes { authenticator: Box::new(authenticator), description })
         }
         _ => Err(wrong),

@@ -118,3 +118,17 @@ async fn a_far_cluster_that_is_down_costs_its_own_workloads_only() {
     assert_eq!(world.sample("veilwarden_jwks_failing{cluster=\"east\"}").await, 1.0);
     assert_eq!(world.sample("veilwarden_jwks_failing{cluster=\"default\"}").await, 0.0);
 }
+
+#[tokio::test]
+async fn every_cluster_that_cannot_be_reached_is_named_before_the_start() {
+    let world = World::new().await.kubernetes().await;
+    let entries = "{name: east, issuer: \"https://east.test\", kubeconfig: /nowhere/east}, \
+                   {name: west, issuer: \"https://west.test\", api_server: \"https://w.test\", token_path: /nowhere/token, ca_path: /nowhere/ca}";
+    let errors =
+        world.kubernetes_options(&format!("clusters: [{entries}]")).try_start().await.err().unwrap().to_string();
+    for part in
+        ["kubernetes.clusters, east", "/nowhere/east", "kubernetes.clusters, west", "/nowhere/token does not exist"]
+    {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+}
