@@ -43,8 +43,7 @@ nodes_up() {
 	tests/cluster/nodes up
 	tests/cluster/nodes load .cache/images/client.tar .cache/image/veilwarden.tar
 	for node in node1 node2; do
-		tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "docker.io/$client" "docker.io/$documented" >/dev/null ||
-			tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "$client" "docker.io/$documented" >/dev/null
+		tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "$client" "docker.io/$documented" >/dev/null
 	done
 }
 

@@ -9,11 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::audit::{Trail, Writer};
-use crate::authn::cached::Cached;
-use crate::authn::cluster::{self, Cluster};
 use crate::authn::session::{Session, SessionSecret, TooShort};
-use crate::authn::token_review::{Review, TokenReviewer};
-use crate::authn::{Authenticator, Authn, KubernetesSettings};
+use crate::authn::{Authn, cluster};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config};
 use crate::metrics::Metrics;
@@ -26,6 +23,10 @@ use crate::server::reverse::Reverse;
 use crate::server::{Drain, DrainStarter, accept};
 use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
+
+mod kubernetes;
+
+use kubernetes::Kubernetes;
 
 /// How long the end waits for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
@@ -50,6 +51,8 @@ pub enum Error {
     SessionSecret(#[from] TooShort),
     #[error("kubernetes: {0}")]
     Kubernetes(#[from] cluster::Error),
+    #[error("kubernetes.clusters, {name}: {cause}")]
+    Cluster { name: String, cause: cluster::Error },
     #[error("audit.output {output:?}: {cause}; name a file that can be written, or stdout")]
     Audit { output: AuditOutput, cause: io::Error },
     #[error("cannot listen on {address}: {cause}{}", listen_hint(.cause))]
@@ -103,7 +106,11 @@ impl App {
         let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone());
         let secrets = secrets.map_err(Error::Secrets).map_err(&mut keep).ok();
         let session = session(&config).map_err(&mut keep).ok();
-        let kubernetes = kubernetes(config.kubernetes.as_ref(), &metrics).await.map_err(&mut keep).ok();
+        let kubernetes = match &config.kubernetes {
+            Some(settings) => kubernetes::build(settings, &metrics).await.map(Some),
+            None => Ok(None),
+        };
+        let kubernetes = kubernetes.map_err(|errors| errors.into_iter().for_each(&mut keep)).ok();
         let own = Own::default();
         let upstreams = routes.as_ref().and_then(|routes| upstreams(routes, &own).map_err(&mut keep).ok());
         let audit = Trail::check(&config.audit).map_err(|cause| audit_error(&config, cause));
@@ -113,6 +120,7 @@ impl App {
         else {
             return Err(Errors(wrong));
         };
+        let kubernetes = kubernetes.map(|Kubernetes { authenticator, description }| (authenticator, description));
         let (authenticator, cluster) = kubernetes.unzip();
         let pipeline = Pipeline {
             kubernetes: authenticator.is_some(),
@@ -148,6 +156,7 @@ impl App {
         let (trail, writer) = opened?;
         self.pipeline.trail = trail;
         let pipeline = Arc::new(self.pipeline);
+        pipeline.authn.begin();
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
         let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
@@ -156,11 +165,10 @@ impl App {
     }
 }
 
-fn serve_admin(pipeline: &Pipeline, listener: Option<TcpListener>, drain: &Drain) -> JoinSet<()> {
+fn serve_admin(pipeline: &Arc<Pipeline>, listener: Option<TcpListener>, drain: &Drain) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if let Some(listener) = listener {
-        let (metrics, trail) = (pipeline.metrics.clone(), pipeline.trail.clone());
-        let admin = Arc::new(Admin { metrics, trail, drain: drain.clone() });
+        let admin = Arc::new(Admin { pipeline: Arc::clone(pipeline), drain: drain.clone() });
         tasks.spawn(accept(listener, None, move |stream, _| Some(admin.clone().serve(stream))));
     }
     tasks
@@ -225,18 +233,4 @@ fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, E
             Box::new(Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?)
         }
     })
-}
-
-/// The authenticator for tokens, and the cluster's name for the log.
-async fn kubernetes(
-    settings: Option<&KubernetesSettings>,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<(Box<dyn Authenticator>, String)>, Error> {
-    let Some(settings) = settings else { return Ok(None) };
-    let cluster = Cluster::find(settings, &cluster::Environment::of_this_process()).await?;
-    let description = cluster.to_string();
-    let metrics = Arc::clone(metrics);
-    let on_review = Box::new(move |review: Review| metrics.reviewed(review.took, review.failure));
-    let reviewer = TokenReviewer::new(cluster, settings, on_review).await?;
-    Ok(Some((Box::new(Cached::new(reviewer, settings)), description)))
 }

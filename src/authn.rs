@@ -1,7 +1,8 @@
 //! Who calls: a credential in, an identity out.
 //!
-//! `token` looks at a token locally, `token_review` asks the API server, `cached` remembers what it said, `session`
-//! knows the laptop's shared secret. [`Authn`] sends each credential to the one authenticator that is for it.
+//! `token` looks at a token locally, `token_review` asks the API server, `jwks` verifies by its keys, `both` does one
+//! after the other, `cached` remembers what they said, `clusters` picks the cluster, `session` knows the laptop's shared
+//! secret. [`Authn`] sends each credential to the one authenticator that is for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,14 +12,17 @@ use aws_lc_rs::digest;
 use crate::BoxFuture;
 use crate::request::Credential;
 
-mod api_server;
+pub mod api_server;
+pub mod both;
 pub mod cached;
 pub mod cluster;
+pub mod clusters;
 pub mod error;
 mod fair_share;
 #[cfg(test)]
 mod hostile;
 pub mod identity;
+pub mod jwks;
 mod own_token;
 #[cfg(test)]
 mod played;
@@ -46,6 +50,14 @@ pub trait Authenticator: Send + Sync {
         credential: &'a Credential,
         peer: IpAddr,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>>;
+
+    /// The program has started: begins what goes on in the background. Needs a runtime.
+    fn begin(&self) {}
+
+    /// Whether it can judge at all; once it can, it stays so.
+    fn ready(&self) -> bool {
+        true
+    }
 }
 
 /// The configured ways to authenticate. A credential is judged by exactly one of them; a bad one is never rescued.
@@ -58,6 +70,16 @@ impl Authn {
     /// `kubernetes` is given when Kubernetes authentication is on, `session` when a session secret is configured.
     pub fn new(session: Option<session::Session>, kubernetes: Option<Box<dyn Authenticator>>) -> Self {
         Self { session, kubernetes }
+    }
+
+    /// The program has started; see [`Authenticator::begin`].
+    pub fn begin(&self) {
+        self.kubernetes.iter().for_each(|kubernetes| kubernetes.begin());
+    }
+
+    /// Whether workloads can be judged; see [`Authenticator::ready`].
+    pub fn ready(&self) -> bool {
+        self.kubernetes.as_ref().is_none_or(|kubernetes| kubernetes.ready())
     }
 
     /// Who presents this credential; `None` if no slot of the request held one.
@@ -76,9 +98,32 @@ impl Authn {
     }
 }
 
-/// The `kubernetes` section, when Kubernetes authentication is on.
+/// The name of the cluster that is not in the list of further ones.
+pub const DEFAULT_CLUSTER: &str = "default";
+
+/// How a token is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValidateMethod {
+    /// The API server is asked.
+    TokenReview,
+    /// By the keys that the API server signs with.
+    Jwks,
+    /// By its keys, and then it is asked.
+    Both,
+}
+
+/// The `kubernetes` section, when Kubernetes authentication is on; or one further cluster of it.
 #[derive(Debug, Clone)]
 pub struct KubernetesSettings {
+    /// The cluster's name in identities, when there are several.
+    pub cluster: Option<String>,
+    pub validate_method: ValidateMethod,
+    /// What tokens have in `iss`; `None`: what the API server's discovery document says.
+    pub issuer: Option<String>,
+    /// How long after its `iat` a token is accepted that the API server is not asked about.
+    pub max_token_age: std::time::Duration,
+    /// Further clusters; each has an issuer and none of its own.
+    pub clusters: Vec<KubernetesSettings>,
     /// Replaces the server's address and nothing else of the in-cluster settings or the kubeconfig.
     pub api_server: Option<String>,
     /// `kubernetes.kubeconfig`, else `KUBECONFIG`; `None`: `~/.kube/config` when not in a cluster.

@@ -16,6 +16,7 @@ use crate::route::RouteSettings;
 use crate::secrets::{CacheSettings, DopplerSettings, Source};
 
 mod address;
+mod clusters;
 mod credentials;
 mod document;
 mod duration;

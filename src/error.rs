@@ -196,7 +196,7 @@ fn code_of_authn(error: &authn::Error) -> Code {
         E::Malformed(_) | E::NotYetValid | E::WrongAudience { .. } | E::Refused(_) | E::OwnIdentity => {
             Code::InvalidToken
         }
-        E::Expired => Code::TokenExpired,
+        E::Expired | E::TooOld { .. } => Code::TokenExpired,
         E::Unavailable(_) => Code::AuthUnavailable,
     }
 }

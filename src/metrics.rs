@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::secrets;
 
+mod keys;
 pub mod process;
 
 /// OpenTelemetry's buckets for HTTP durations, with finer ones in front: most calls take less than 5 ms.
@@ -32,6 +33,7 @@ pub struct Metrics {
     policy_duration: Histogram,
     tokenreview_duration: Histogram,
     tokenreview_errors: Family<ReasonLabels, Counter>,
+    keys: keys::Keys,
     secret_fetches: Family<FetchLabels, Counter>,
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
@@ -103,6 +105,7 @@ impl Default for Metrics {
             policy_duration: Histogram::new(POLICY_BUCKETS),
             tokenreview_duration: requests_of(),
             tokenreview_errors: Family::default(),
+            keys: keys::Keys::default(),
             secret_fetches: Family::default(),
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
@@ -142,6 +145,7 @@ impl Metrics {
             self.tokenreview_duration.clone(),
         );
         r.register("k8s_tokenreview_errors", "TokenReview calls without an identity", self.tokenreview_errors.clone());
+        self.keys.register(r);
         r.register("secret_fetches", "Calls to secret stores", self.secret_fetches.clone());
         r.register_with_unit(
             "secret_fetch_duration",
@@ -187,6 +191,11 @@ impl Metrics {
         if let Some(reason) = error {
             self.tokenreview_errors.get_or_create(&ReasonLabels { reason }).inc();
         }
+    }
+
+    /// The keys that sign a cluster's tokens were fetched, so many, or not, for a reason from a closed set.
+    pub fn keys_fetched(&self, cluster: &str, outcome: Result<usize, &'static str>) {
+        self.keys.fetched(cluster, outcome);
     }
 
     /// The exposition text (OpenMetrics 1.0), process metrics included.

@@ -107,6 +107,8 @@ struct Who<'a> {
 #[serde(untagged)]
 enum Attributes<'a> {
     Kubernetes {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cluster: Option<&'a str>,
         namespace: &'a str,
         service_account: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,6 +201,7 @@ impl<'a> From<&'a Identity> for Who<'a> {
     fn from(identity: &'a Identity) -> Who<'a> {
         let attributes = match identity {
             Identity::Kubernetes(workload) => Attributes::Kubernetes {
+                cluster: workload.cluster.as_deref(),
                 namespace: &workload.namespace,
                 service_account: &workload.service_account,
                 pod_name: workload.pod_name.as_deref(),

@@ -1,4 +1,5 @@
-//! The API server as we need it: one TokenReview, asked once, within a deadline, answered in bounded memory.
+//! The API server as we need it: one question (a TokenReview, a public document), asked once, within a deadline, answered
+//! in bounded memory.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// A credential plugin of a kubeconfig may want to talk to its user first.
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(60);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The keys have a type of their own (RFC 7517 section 8.5.2), and the API server is strict about it.
+const DOCUMENT: HeaderValue = HeaderValue::from_static("application/json, application/jwk-set+json");
 
 /// A client of one API server.
 pub struct ApiServer {
@@ -71,13 +74,34 @@ impl ApiServer {
         tokio::time::timeout(self.timeout, exchange).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
     }
 
+    /// Reads the document at `path` (`GET`, our own credentials), 1 MiB at most.
+    pub async fn get(&self, path: &'static str) -> Result<Bytes, Unavailable> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from_static(path);
+        request.headers_mut().insert(ACCEPT, DOCUMENT);
+        let reading = self.send(request);
+        tokio::time::timeout(self.timeout, reading).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
+    }
+
     /// Whether this user is ourselves, as far as our token file tells.
     pub fn is_own_user(&self, username: &str) -> bool {
         self.own_token.as_ref().is_some_and(|token| token.is_of(username))
     }
 
+    /// The audiences of our own token: those of the API server itself, as far as our token file tells.
+    pub fn own_audiences(&self) -> Vec<String> {
+        self.own_token.as_ref().map(OwnToken::audiences).unwrap_or_default()
+    }
+
     async fn exchange(&self, token: &str, audience: Option<&str>) -> Result<TokenReviewStatus, Unavailable> {
-        let mut request = question(token, audience)?;
+        let body = self.send(question(token, audience)?).await?;
+        let review: TokenReview = serde_json::from_slice(&body)
+            .map_err(|e| Unavailable::Unreadable(format!("not a TokenReview: {:?}", e.classify()).into()))?;
+        review.status.ok_or_else(|| Unavailable::Unreadable("a TokenReview without a status".into()))
+    }
+
+    /// Sends with our own credentials and reads a good answer to its end.
+    async fn send(&self, mut request: Request<Body>) -> Result<Bytes, Unavailable> {
         if let Some(own) = &self.own_token {
             let authorization = own.authorization().await.ok_or(Unavailable::OwnToken)?;
             request.headers_mut().insert(AUTHORIZATION, authorization);
@@ -85,9 +109,7 @@ impl ApiServer {
         let answer = self.client().await.send(request).await.map_err(unreachable)?;
         check_status(answer.status(), answer.headers())?;
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(broken_off)?;
-        let review: TokenReview = serde_json::from_slice(&body.to_bytes())
-            .map_err(|e| Unavailable::Unreadable(format!("not a TokenReview: {:?}", e.classify()).into()))?;
-        review.status.ok_or_else(|| Unavailable::Unreadable("a TokenReview without a status".into()))
+        Ok(body.to_bytes())
     }
 
     /// The client, rebuilt first if the CA file has a new content; a bad one keeps the last good client.

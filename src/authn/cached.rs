@@ -25,8 +25,8 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 /// hangs up does not take the answer away from the others.
 pub struct Cached<A> {
     inner: Arc<A>,
-    /// SHA-256 begun with everything besides the token that the answer depends on: the audience, and whether it is
-    /// required. Together with the token they determine which review is made.
+    /// SHA-256 begun with everything besides the token that the answer depends on: the cluster, the audience, and whether
+    /// it is required. Together with the token they determine who is asked what.
     prefix: digest::Context,
     answers: Answers,
 }
@@ -41,8 +41,10 @@ struct Answers {
 impl<A: Authenticator + 'static> Cached<A> {
     pub fn new(inner: A, settings: &KubernetesSettings) -> Self {
         let mut prefix = digest::Context::new(&digest::SHA256);
-        prefix.update(&(settings.audience.len() as u64).to_be_bytes());
-        prefix.update(settings.audience.as_bytes());
+        for name in [settings.cluster.as_deref().unwrap_or_default(), &settings.audience] {
+            prefix.update(&(name.len() as u64).to_be_bytes());
+            prefix.update(name.as_bytes());
+        }
         prefix.update(&[settings.require_audience.into()]);
         let answers = Answers {
             accepted: bounded(settings.cache_entries, settings.cache_ttl),
@@ -103,7 +105,8 @@ impl Answers {
 
 /// A local refusal is cheaper to repeat than to look up, and "cannot tell" must be asked again.
 fn is_worth_remembering(error: &Error) -> bool {
-    error.blame() == Blame::Rejected && !matches!(error, Error::Malformed(_) | Error::Expired | Error::NotYetValid)
+    error.blame() == Blame::Rejected
+        && !matches!(error, Error::Malformed(_) | Error::Expired | Error::TooOld { .. } | Error::NotYetValid)
 }
 
 fn unexpired(identity: Arc<Identity>, now: SystemTime) -> Result<Arc<Identity>, Error> {
@@ -126,6 +129,14 @@ impl<A: Authenticator + 'static> Authenticator for Cached<A> {
         peer: IpAddr,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(self.at(credential, peer, SystemTime::now()))
+    }
+
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
+    fn ready(&self) -> bool {
+        self.inner.ready()
     }
 }
 
@@ -175,6 +186,7 @@ mod tests {
             groups: Vec::new(),
             audiences: Vec::new(),
             expires_at,
+            cluster: None,
         }))
     }
 
@@ -316,16 +328,21 @@ mod tests {
     }
 
     #[test]
-    fn h18_the_key_depends_on_token_audience_and_whether_it_is_required() {
-        let key = |audience: &str, require: bool, token: &str| {
+    fn h18_the_key_depends_on_token_cluster_audience_and_whether_it_is_required() {
+        let of = |cluster: Option<&str>, audience: &str, require: bool, token: &str| {
             let world = world_with(refusal(), None, |s| {
+                s.cluster = cluster.map(str::to_owned);
                 s.audience = audience.into();
                 s.require_audience = require;
             });
             world.cached.key(&credential(token))
         };
+        let key = |audience, require, token| of(None, audience, require, token);
         let keys = [
             key("a", true, "t"),
+            of(Some("east"), "a", true, "t"),
+            of(Some("west"), "a", true, "t"),
+            of(Some("a"), "", true, "t"),
             key("b", true, "t"),
             key("a", false, "t"),
             key("a", true, "u"),

@@ -22,6 +22,9 @@ pub enum Error {
     Malformed(&'static str),
     #[error("token expired")]
     Expired,
+    /// Issued longer ago than `kubernetes.max_token_age`, whatever its `exp` says.
+    #[error("token expired for us: it was issued more than {limit:?} ago (kubernetes.max_token_age)")]
+    TooOld { limit: Duration },
     /// `nbf` or `iat` lie more than the leeway ahead.
     #[error("token is not valid yet")]
     NotYetValid,
@@ -47,6 +50,14 @@ pub enum Unavailable {
          `tokenreviews.authentication.k8s.io` to the proxy's ServiceAccount (ClusterRole `system:auth-delegator` has it)"
     )]
     Rbac,
+    #[error(
+        "RBAC: the API server forbids us to read its signing keys; bind the ClusterRole \
+         `system:service-account-issuer-discovery` to the proxy's ServiceAccount"
+    )]
+    KeysForbidden,
+    /// The keys that verify tokens were never had, or are too old to go by.
+    #[error("the API server's signing keys are not known: {0}")]
+    NoKeys(&'static str),
     #[error("the API server does not accept our own credentials (401)")]
     OwnCredentials,
     #[error("our own ServiceAccount token cannot be read and no earlier one is known")]
@@ -93,6 +104,7 @@ impl Error {
             | Error::KubernetesDisabled
             | Error::Malformed(_)
             | Error::Expired
+            | Error::TooOld { .. }
             | Error::NotYetValid
             | Error::WrongAudience { .. }
             | Error::Refused(_)
@@ -109,6 +121,7 @@ impl Error {
             Error::SessionDisabled | Error::KubernetesDisabled => "disabled",
             Error::Malformed(_) => "malformed",
             Error::Expired => "expired",
+            Error::TooOld { .. } => "too_old",
             Error::NotYetValid => "not_yet_valid",
             Error::WrongAudience { .. } => "wrong_audience",
             Error::Refused(_) => "invalid",
@@ -143,7 +156,8 @@ impl Unavailable {
     /// A label for metrics, from a closed set.
     pub fn label(&self) -> &'static str {
         match self {
-            Unavailable::Rbac => "rbac",
+            Unavailable::Rbac | Unavailable::KeysForbidden => "rbac",
+            Unavailable::NoKeys(_) => "no_keys",
             Unavailable::OwnCredentials | Unavailable::OwnToken => "own_credentials",
             Unavailable::Busy { .. } => "api_server_busy",
             Unavailable::Status(_) => "api_server_error",
@@ -162,11 +176,16 @@ impl Unavailable {
         match self {
             Unavailable::Busy { retry_after } => retry_after.unwrap_or(SOON),
             // Somebody has to change a setting first.
-            Unavailable::Rbac | Unavailable::OwnCredentials | Unavailable::OwnToken | Unavailable::Tls(_) => LATER,
+            Unavailable::Rbac
+            | Unavailable::KeysForbidden
+            | Unavailable::OwnCredentials
+            | Unavailable::OwnToken
+            | Unavailable::Tls(_) => LATER,
             Unavailable::Status(_)
             | Unavailable::Timeout(_)
             | Unavailable::Network(_)
             | Unavailable::Unreadable(_)
+            | Unavailable::NoKeys(_)
             | Unavailable::Throttled
             | Unavailable::Interrupted => SOON,
         }
@@ -180,6 +199,8 @@ mod tests {
     fn every_error() -> Vec<Error> {
         let unavailable = [
             Unavailable::Rbac,
+            Unavailable::KeysForbidden,
+            Unavailable::NoKeys("x"),
             Unavailable::OwnCredentials,
             Unavailable::OwnToken,
             Unavailable::Busy { retry_after: Some(Duration::from_secs(3)) },
@@ -198,6 +219,7 @@ mod tests {
             Error::KubernetesDisabled,
             Error::Malformed("x"),
             Error::Expired,
+            Error::TooOld { limit: Duration::from_secs(1) },
             Error::NotYetValid,
             Error::WrongAudience { audience: "veilwarden".into() },
             Error::Refused("x".into()),

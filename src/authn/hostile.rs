@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::api_server::ApiServer;
 use super::cached::Cached;
 use super::cluster::{Cluster, Environment};
 use super::played::{PEER, Play, PlayedApiServer, Pod, honest, in_an_hour, mint, mint_for, refused};
@@ -42,7 +43,8 @@ impl World {
         let on_review = Box::new(move |review: super::token_review::Review| {
             observed.lock().unwrap().push(review.failure);
         });
-        let reviewer = TokenReviewer::new(cluster, &pod.settings, on_review).await.unwrap();
+        let api_server = Arc::new(ApiServer::new(cluster, pod.settings.timeout).await.unwrap());
+        let reviewer = TokenReviewer::new(api_server, &pod.settings, on_review);
         let kubernetes = Cached::new(reviewer, &pod.settings);
         let authn = Arc::new(Authn::new(Some(session()), Some(Box::new(kubernetes))));
         Self { server, authn, pod, reviews }

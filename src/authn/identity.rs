@@ -20,8 +20,11 @@ pub struct Workload {
     pub node_name: Option<String>,
     pub groups: Vec<String>,
     pub audiences: Vec<String>,
-    /// The token's `exp`, seconds since the epoch; absent for tokens without one.
+    /// When the token ends for us, seconds since the epoch: its `exp`, or sooner by `kubernetes.max_token_age`; absent for
+    /// tokens without one.
     pub expires_at: Option<u64>,
+    /// The configured name of the cluster, when there are several. Names and namespaces mean something within one only.
+    pub cluster: Option<String>,
 }
 
 /// The configured identity of session-secret callers.
@@ -63,7 +66,7 @@ pub enum Attribute<'a> {
 }
 
 /// As many as the richer kind has; an array, so that nothing is allocated for them.
-type Attributes<'a> = [Option<(&'static str, Attribute<'a>)>; 10];
+type Attributes<'a> = [Option<(&'static str, Attribute<'a>)>; 11];
 
 fn text<'a>(name: &'static str, value: &'a str) -> Option<(&'static str, Attribute<'a>)> {
     (!value.is_empty()).then_some((name, Attribute::Text(value)))
@@ -86,13 +89,14 @@ impl Workload {
             Some(("groups", Attribute::List(&self.groups))),
             Some(("audiences", Attribute::List(&self.audiences))),
             self.expires_at.map(|at| ("expires_at", Attribute::Time(at))),
+            optional("cluster", &self.cluster),
         ]
     }
 }
 
 impl User {
     fn attributes(&self) -> Attributes<'_> {
-        let mut attributes = [None; 10];
+        let mut attributes = [None; 11];
         attributes[0] = text("user_id", &self.id);
         attributes[1] = text("user_email", &self.email);
         attributes[2] = text("user_org", &self.org);
@@ -117,6 +121,7 @@ mod tests {
             groups: vec!["system:serviceaccounts".into()],
             audiences: vec!["veilwarden".into()],
             expires_at: Some(1_800_000_000),
+            cluster: Some("east".into()),
         }
     }
 
@@ -153,6 +158,7 @@ mod tests {
             "groups": ["system:serviceaccounts"],
             "audiences": ["veilwarden"],
             "expires_at": 1_800_000_000,
+            "cluster": "east",
         });
         assert_eq!(json_of(&Identity::Kubernetes(workload())), expected);
     }

@@ -18,8 +18,9 @@ pub struct OwnToken {
 /// What the file last held.
 struct Good {
     authorization: HeaderValue,
-    /// The unverified `sub`. Nobody but whoever writes our token file can change it.
+    /// The unverified `sub` and `aud`. Nobody but whoever writes our token file can change them.
     username: Option<String>,
+    audiences: Vec<String>,
 }
 
 impl OwnToken {
@@ -39,6 +40,11 @@ impl OwnToken {
         self.last_good.load().as_ref().is_some_and(|good| good.username.as_deref() == Some(username))
     }
 
+    /// The audiences of the token last used.
+    pub fn audiences(&self) -> Vec<String> {
+        self.last_good.load().as_ref().map(|good| good.audiences.clone()).unwrap_or_default()
+    }
+
     async fn refresh(&self) {
         let Ok(content) = tokio::fs::read_to_string(&self.path).await else { return };
         if let Some(good) = Good::from_content(content.trim()) {
@@ -54,7 +60,8 @@ impl Good {
         }
         let mut authorization = HeaderValue::try_from(format!("Bearer {content}")).ok()?;
         authorization.set_sensitive(true);
-        Some(Good { authorization, username: token::subject(content) })
+        let (username, audiences) = token::subject_and_audiences(content);
+        Some(Good { authorization, username, audiences })
     }
 }
 

@@ -186,6 +186,11 @@ impl Pod {
 /// The defaults, but with a deadline and a cap that are not in the way on a busy machine.
 pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
     KubernetesSettings {
+        cluster: None,
+        validate_method: super::ValidateMethod::TokenReview,
+        issuer: None,
+        max_token_age: Duration::from_secs(25 * 3600),
+        clusters: Vec::new(),
         api_server: None,
         kubeconfig: None,
         context: None,

@@ -47,9 +47,10 @@ impl Claims {
     }
 }
 
-/// The `sub` of a token, whatever its times say; for our own token, whose user name it is.
-pub fn subject(token: &str) -> Option<String> {
-    Payload::decode(token).ok()?.sub
+/// The `sub` and `aud` of a token, whatever its times say; for our own token, whose user name it is.
+pub fn subject_and_audiences(token: &str) -> (Option<String>, Vec<String>) {
+    let Ok(payload) = Payload::decode(token) else { return (None, Vec::new()) };
+    (payload.sub, payload.aud.map(Audience::into_vec).unwrap_or_default())
 }
 
 /// "On or after which the JWT must not be accepted": RFC 7519 section 4.1.4, no leeway. Both in seconds since the epoch.
@@ -96,6 +97,26 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 impl Payload {
     fn decode(token: &str) -> Result<Payload, Error> {
+        let parts = Parts::split(token)?;
+        object::<std::collections::BTreeMap<String, IgnoredAny>>(&parts.header)?;
+        object(&parts.payload)
+    }
+}
+
+/// A compact JWS taken apart (RFC 7515 section 7.1).
+pub struct Parts<'a> {
+    /// Decoded; not yet known to be JSON.
+    pub header: Vec<u8>,
+    /// Decoded; not yet known to be JSON.
+    pub payload: Vec<u8>,
+    /// What the signature is over: the first two parts, as they came.
+    pub signed: &'a str,
+    /// As it came: base64url without padding, not empty.
+    pub signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub fn split(token: &'a str) -> Result<Parts<'a>, Error> {
         if token.len() > MAX_BYTES {
             return Err(Error::Malformed("longer than 16 KiB"));
         }
@@ -105,11 +126,11 @@ impl Payload {
         else {
             return Err(Error::Malformed("not three parts with dots between"));
         };
-        object::<std::collections::BTreeMap<String, IgnoredAny>>(&base64url(header)?)?;
         if base64url(signature)?.is_empty() {
             return Err(Error::Malformed("no signature"));
         }
-        object(&base64url(payload)?)
+        let signed = &token[..header.len() + 1 + payload.len()];
+        Ok(Parts { header: base64url(header)?, payload: base64url(payload)?, signed, signature })
     }
 }
 
@@ -117,7 +138,8 @@ fn base64url(part: &str) -> Result<Vec<u8>, Error> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Error::Malformed("a part is not base64url"))
 }
 
-fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
+/// Reads a JSON object, and nothing else that would fit `T`.
+pub fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
     // A struct would also be read from a JSON array.
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::Malformed("header or payload is not a JSON object"));
@@ -245,9 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_of_our_own_token_is_read_even_when_it_has_expired() {
-        assert_eq!(subject(&token(r#"{"sub":"me","exp":1}"#)).as_deref(), Some("me"));
-        assert_eq!(subject("opaque"), None);
+    fn subject_and_audiences_of_our_own_token_are_read_even_when_it_has_expired() {
+        let own = token(r#"{"sub":"me","aud":["api"],"exp":1}"#);
+        assert_eq!(subject_and_audiences(&own), (Some("me".into()), vec!["api".into()]));
+        assert_eq!(subject_and_audiences("opaque"), (None, Vec::new()));
     }
 
     proptest! {

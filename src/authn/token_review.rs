@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 use secrecy::ExposeSecret;
 
 use super::api_server::ApiServer;
-use super::cluster::{self, Cluster};
 use super::fair_share::FairShare;
 use super::token::Claims;
 use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Unavailable, Workload, sha256};
@@ -16,7 +15,8 @@ use crate::request::Credential;
 
 mod answer;
 
-use answer::{Question, identify, lists};
+pub use answer::lists;
+use answer::{Question, identify};
 
 /// One review that was made, for metrics.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,8 @@ pub type OnReview = Box<dyn Fn(Review) + Send + Sync>;
 ///
 /// A malformed or expired token is refused locally; every other one costs one call, if the fair share grants it.
 pub struct TokenReviewer {
-    api_server: ApiServer,
+    api_server: Arc<ApiServer>,
+    cluster: Option<String>,
     audience: Arc<str>,
     require_audience: bool,
     share: FairShare,
@@ -43,20 +44,16 @@ pub struct TokenReviewer {
 }
 
 impl TokenReviewer {
-    /// Builds the client; the API server need not be up.
-    pub async fn new(
-        cluster: Cluster,
-        settings: &KubernetesSettings,
-        on_review: OnReview,
-    ) -> Result<Self, cluster::Error> {
-        Ok(Self {
-            api_server: ApiServer::new(cluster, settings.timeout).await?,
+    pub fn new(api_server: Arc<ApiServer>, settings: &KubernetesSettings, on_review: OnReview) -> Self {
+        Self {
+            api_server,
+            cluster: settings.cluster.clone(),
             audience: settings.audience.as_str().into(),
             require_audience: settings.require_audience,
             share: FairShare::new(settings.max_reviews_per_second, settings.cache_entries),
             on_review,
             outage: Mutex::new(None),
-        })
+        }
     }
 
     async fn judge(&self, token: &str, peer: IpAddr) -> Result<Arc<Identity>, Error> {
@@ -83,7 +80,8 @@ impl TokenReviewer {
             .and_then(|workload| self.not_ourselves(workload))
             .map_err(|error| self.explain(error, claims));
         (self.on_review)(Review { took: asked.elapsed(), failure: outcome.as_ref().err().map(Error::label) });
-        outcome.map(|workload| Arc::new(Identity::Kubernetes(workload)))
+        let named = |workload| Workload { cluster: self.cluster.clone(), ..workload };
+        outcome.map(|workload| Arc::new(Identity::Kubernetes(named(workload))))
     }
 
     /// Without `require_audience` the token's own, unverified `aud` picks the question; the answer must fit it.

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::mistakes::{Report, quoted};
 use super::overrides::{Given, Outside};
 use super::place::Place;
-use super::{address, files, raw};
-use crate::authn::{KubernetesSettings, User};
+use super::{address, clusters, files, raw};
+use crate::authn::{DEFAULT_CLUSTER, KubernetesSettings, User, ValidateMethod};
 
 /// The shortest session secret, in bytes.
 const SHORTEST_SECRET: usize = 16;
@@ -84,7 +84,7 @@ pub(super) fn kubernetes_is_on(setting: raw::Switch, token_exists: bool, service
 pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut Report) -> Option<KubernetesSettings> {
     let flags = outside.flags;
     let setting = switch(file.enabled, outside, report);
-    validate_method(outside, report);
+    let validate_method = validate_method(file.validate_method, outside, report);
     let api_server = {
         let given = outside.or_file(
             "--k8s-api-server",
@@ -95,6 +95,7 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
         if given.value.is_empty() { None } else { report.take(&given.from, address::service_url(&given.value)) }
     };
     let token_path = path_or(&file.token_path, &raw::Kubernetes::default().token_path);
+    let clusters = clusters::clusters(file, validate_method, report);
     let service_host = outside.variable("KUBERNETES_SERVICE_HOST").is_some();
     if !kubernetes_is_on(setting, token_path.exists(), service_host) {
         return None;
@@ -105,8 +106,19 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
              pod's ordinary token elsewhere can spend it here",
         );
     }
+    let judged_here = std::iter::once(validate_method).chain(clusters.iter().map(|cluster| cluster.validate_method));
+    if file.max_token_age != raw::Kubernetes::default().max_token_age
+        && judged_here.into_iter().all(|method| method != ValidateMethod::Jwks)
+    {
+        report.warn("kubernetes.max_token_age counts with validate_method: jwks only: else the API server is asked");
+    }
     let kubeconfig = || outside.variable("KUBECONFIG").map(|given| PathBuf::from(given.value));
     Some(KubernetesSettings {
+        cluster: (!clusters.is_empty()).then(|| DEFAULT_CLUSTER.to_owned()),
+        validate_method,
+        issuer: Some(file.issuer.clone()).filter(|issuer| !issuer.is_empty()),
+        max_token_age: file.max_token_age.0,
+        clusters,
         api_server,
         kubeconfig: Some(PathBuf::from(&file.kubeconfig))
             .filter(|path| !path.as_os_str().is_empty())
@@ -137,15 +149,18 @@ fn switch(file: raw::Switch, outside: &Outside, report: &mut Report) -> raw::Swi
     })
 }
 
-/// The file's own value was checked with its shape.
-fn validate_method(outside: &Outside, report: &mut Report) {
+fn validate_method(file: raw::ValidateMethod, outside: &Outside, report: &mut Report) -> ValidateMethod {
     let Some(given) = outside.given("--k8s-validate-method", outside.flags.k8s_validate_method.as_deref()) else {
-        return;
+        return file.into();
     };
     match given.value.as_str() {
-        "tokenreview" => {}
-        "jwks" | "both" => report.add(&given.from, format!("{} is not supported yet", quoted(&given.value))),
-        other => report.add(&given.from, format!("unknown value {}; use tokenreview", quoted(other))),
+        "tokenreview" => ValidateMethod::TokenReview,
+        "jwks" => ValidateMethod::Jwks,
+        "both" => ValidateMethod::Both,
+        other => {
+            report.add(&given.from, format!("unknown value {}; use tokenreview, jwks or both", quoted(other)));
+            file.into()
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+mod cluster;
 mod kubernetes;
 mod operation;
 mod policy;
@@ -14,7 +15,8 @@ mod route;
 mod scalar;
 mod secret;
 
-pub(super) use kubernetes::Kubernetes;
+pub(super) use cluster::Cluster;
+pub(super) use kubernetes::{Kubernetes, ValidateMethod};
 pub(super) use operation::{Audit, AuditWhenFull, Limits, Log, LogFormat, LogLevel};
 pub(super) use policy::{Engine, Policy};
 pub(super) use route::{Route, Scheme};

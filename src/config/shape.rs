@@ -34,6 +34,9 @@ fn tidy(shape: &mut Json) {
             map.insert("type".to_owned(), one);
         }
     }
+    if let Some(Json::Array(values)) = map.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
     if map.get("default").is_some_and(Json::is_null) {
         map.shift_remove("default");
     }

@@ -2,6 +2,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
+mod clusters;
 mod meaning;
 mod rejection;
 

@@ -15,16 +15,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::Drain;
-use crate::audit::Trail;
-use crate::metrics::{AuditCounts, Metrics};
+use crate::metrics::AuditCounts;
+use crate::pipeline::Pipeline;
 
 /// A caller of the admin listener gets so long for its head and between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the admin listener reports on.
 pub struct Admin {
-    pub metrics: Arc<Metrics>,
-    pub trail: Trail,
+    pub pipeline: Arc<Pipeline>,
     pub drain: Drain,
 }
 
@@ -48,6 +47,10 @@ impl Admin {
             "/readyz" if self.drain.announced() => {
                 text(request.method(), StatusCode::SERVICE_UNAVAILABLE, b"draining\n".to_vec())
             }
+            "/readyz" if !self.pipeline.authn.ready() => {
+                let why = b"waiting for the keys that sign tokens\n".to_vec();
+                text(request.method(), StatusCode::SERVICE_UNAVAILABLE, why)
+            }
             "/readyz" => text(request.method(), StatusCode::OK, b"ok\n".to_vec()),
             "/metrics" => self.metrics(request.method()),
             _ => {
@@ -57,8 +60,9 @@ impl Admin {
     }
 
     fn metrics(&self, method: &Method) -> Response<Vec<u8>> {
-        let counts = AuditCounts { written: self.trail.written(), dropped: self.trail.dropped() };
-        let Ok(exposition) = self.metrics.render(counts) else {
+        let trail = &self.pipeline.trail;
+        let counts = AuditCounts { written: trail.written(), dropped: trail.dropped() };
+        let Ok(exposition) = self.pipeline.metrics.render(counts) else {
             return text(method, StatusCode::INTERNAL_SERVER_ERROR, Vec::new());
         };
         let mut answer = text(method, StatusCode::OK, exposition.into_bytes());

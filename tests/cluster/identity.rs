@@ -9,7 +9,7 @@ use crate::workload::{Team, node, powerless, reviewer};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The API server itself goes on accepting a revoked token for this long: its own cache of good tokens, which has no flag.
-const API_SERVER_CACHE: Duration = Duration::from_secs(10);
+pub const API_SERVER_CACHE: Duration = Duration::from_secs(10);
 
 const SESSION_SECRET: &str = "session-secret-of-the-cluster-tests";
 
@@ -211,6 +211,6 @@ pub async fn a_bearer_beats_the_session_secret_and_a_bad_one_is_not_rescued(clus
 }
 
 /// Unix time in seconds.
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }

@@ -9,6 +9,7 @@ mod demo;
 mod documents;
 mod guide;
 mod identity;
+mod jwks;
 mod manifests;
 #[path = "../it/documents/markdown.rs"]
 #[expect(dead_code, reason = "tests/it looks at more of a document")]
@@ -89,6 +90,12 @@ fn trials(runtime: &Handle, cluster: &Shared) -> Vec<Trial> {
         identity::deleting_the_service_account_or_the_pod_revokes_the_token_within_the_ttl,
         identity::without_the_right_to_review_tokens_the_answer_is_503_and_the_log_says_rbac,
         identity::a_bearer_beats_the_session_secret_and_a_bad_one_is_not_rescued,
+        jwks::tokens_are_verified_by_the_keys_of_the_api_server_without_any_right,
+        jwks::the_identity_is_the_one_that_a_review_gives,
+        jwks::without_require_audience_a_token_for_the_api_server_is_accepted_too,
+        jwks::a_token_good_for_a_year_ends_at_its_maximum_age,
+        jwks::a_deleted_service_account_is_accepted_until_its_token_ends_and_refused_by_both,
+        jwks::both_lets_nothing_pass_that_either_refuses,
         demo::the_demo_works_with_a_kubeconfig,
         manifests::the_chart_renders_what_kustomize_renders,
         manifests::the_api_server_accepts_every_manifest_and_pod_security_each_pod,

@@ -77,7 +77,8 @@ async fn client_of(kubeconfig: &Path) -> Client {
     Client::try_from(config.expect("our own kubeconfig")).expect("a client")
 }
 
-async fn review(client: Client, token: &str, audiences: &[&str]) -> kube::Result<TokenReviewStatus> {
+/// Asks the API server about a token.
+pub async fn review(client: Client, token: &str, audiences: &[&str]) -> kube::Result<TokenReviewStatus> {
     let audiences = audiences.iter().map(ToString::to_string).collect();
     let spec = TokenReviewSpec { token: Some(token.to_owned()), audiences: Some(audiences) };
     let review = TokenReview { spec, ..TokenReview::default() };

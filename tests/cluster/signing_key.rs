@@ -26,7 +26,18 @@ impl SigningKey {
     /// `token` with `change` applied to its claims and a new signature by this key. The header, and so the key id, stays:
     /// signed by another key than the cluster's, it is a forgery that differs from a real token in the signature only.
     pub fn sign_again(&self, token: &str, change: impl FnOnce(&mut Map<String, Value>)) -> String {
-        let (header, rest) = token.split_once('.').expect("a JWT has three parts");
+        let (header, _) = token.split_once('.').expect("a JWT has three parts");
+        self.sign(header, token, change)
+    }
+
+    /// The same under the name of a key that no cluster has.
+    pub fn sign_as_nobody(&self, token: &str) -> String {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"nobody"}"#);
+        self.sign(&header, token, |_| {})
+    }
+
+    fn sign(&self, header: &str, token: &str, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+        let (_, rest) = token.split_once('.').expect("a JWT has three parts");
         let (claims, _signature) = rest.split_once('.').expect("a JWT has three parts");
         let claims = URL_SAFE_NO_PAD.decode(claims).expect("claims are base64url");
         let mut claims: Map<String, Value> = serde_json::from_slice(&claims).expect("claims are a JSON object");

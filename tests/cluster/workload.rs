@@ -68,11 +68,28 @@ impl Team {
     /// A token for `service_account` by TokenRequest, good for an hour. `audience: None` asks for the API server's own;
     /// with a pod the token is bound to it, as the ones that a kubelet projects are.
     pub async fn token(&self, service_account: &str, audience: Option<&str>, pod: Option<&PodObject>) -> String {
+        self.token_for(service_account, &audience.into_iter().collect::<Vec<_>>(), pod, 3600).await
+    }
+
+    /// The token that a kubelet gives every pod, which the API server makes good for a year.
+    pub async fn ordinary_token(&self, service_account: &str, pod: &PodObject) -> String {
+        const WHAT_A_KUBELET_ASKS_FOR: u64 = 3607;
+        self.token_for(service_account, &[], Some(pod), WHAT_A_KUBELET_ASKS_FOR).await
+    }
+
+    /// A token for these audiences, good for so many seconds.
+    pub async fn token_for(
+        &self,
+        service_account: &str,
+        audiences: &[&str],
+        pod: Option<&PodObject>,
+        seconds: u64,
+    ) -> String {
         let bound = pod.map(|pod| json!({"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}));
         let request: TokenRequest = from(json!({
             "spec": {
-                "audiences": audience.into_iter().collect::<Vec<_>>(),
-                "expirationSeconds": 3600,
+                "audiences": audiences,
+                "expirationSeconds": seconds,
                 "boundObjectRef": bound,
             },
         }));

@@ -25,7 +25,7 @@ fn says(status: Value) -> Mode {
 }
 
 /// The log line of a call.
-fn logged(record: &Value) -> Value {
+pub fn logged(record: &Value) -> Value {
     let id = record["request_id"].as_str().unwrap();
     let line = logs::all().lines().rfind(|line| line.contains("\"call ") && line.contains(id)).map(str::to_owned);
     serde_json::from_str(&line.unwrap_or_else(|| panic!("no log line for {record}"))).unwrap()

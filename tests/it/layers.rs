@@ -85,6 +85,7 @@ fn heavy_dependencies_have_their_doors() {
     for (word, doors) in [
         ("regorus::", &["policy/rego"][..]),
         ("kube::", &["authn/", "cli/demo/token.rs"]),
+        ("jsonwebtoken::", &["authn/jwks/"]),
         ("prometheus_client", &["metrics"]),
         ("clap::", &["cli/args"]),
         ("serde_saphyr", &["config/", "policy/loader"]),

@@ -2,6 +2,7 @@
 
 mod answers;
 mod binary;
+mod clusters;
 mod deploy;
 mod documents;
 mod echo;
@@ -9,6 +10,7 @@ mod fields;
 mod framing;
 mod hosts;
 mod identity;
+mod jwks;
 mod layers;
 mod leaks;
 mod lifecycle;

@@ -1,4 +1,4 @@
-//! The harness: a real [`App`] on port 0, recorders as upstreams, a played TokenReview server.
+//! The harness: a real [`App`] on port 0, recorders as upstreams, a played API server.
 //!
 //! `World::new()` has two routes as in `hostile-cases.md`: `a.test` takes `Authorization: Bearer <CANARY_A>`,
 //! `b.test` takes `X-Api-Key: <CANARY_B>`. Every secret is unique to its world.
@@ -6,11 +6,14 @@
 pub mod canary;
 pub mod doppler;
 pub mod exchange;
+pub mod keys;
 pub mod kubernetes;
 pub mod logs;
 pub mod process;
 pub mod raw;
 pub mod recorder;
+#[path = "../../src/authn/jwks/signer.rs"]
+pub mod signer;
 pub mod tls;
 
 use std::net::SocketAddr;

@@ -51,7 +51,7 @@ pub struct Settings {
     #[arg(long, value_name = "URL", help_heading = "Callers in Kubernetes")]
     k8s_api_server: Option<String>,
 
-    /// How tokens are validated: tokenreview [default: tokenreview]
+    /// How tokens are validated: tokenreview, jwks or both [default: tokenreview]
     #[arg(long, value_name = "METHOD", help_heading = "Callers in Kubernetes")]
     k8s_validate_method: Option<String>,
 

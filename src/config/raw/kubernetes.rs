@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Switch, Time};
+use super::{Cluster, Switch, Time};
 
 /// How a token is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,18 +31,23 @@ pub(in crate::config) struct Kubernetes {
     pub token_path: String,
     /// The API server's CA, when veilwarden runs in a cluster.
     pub ca_path: String,
-    /// How tokens are validated. `jwks` and `both` are not supported yet. Flag `--k8s-validate-method`.
-    #[schemars(extend("x-later-values" = ["jwks", "both"]))]
+    /// How tokens are validated: the API server is asked about each (`tokenreview`), they are verified here by the keys that
+    /// the API server signs with (`jwks`; a deleted pod's token is then accepted until it ends), or verified here first and
+    /// then asked about (`both`). Flag `--k8s-validate-method`.
     pub validate_method: ValidateMethod,
     /// The audience that a workload's token must carry, asked for in the review and checked in its answer.
     #[schemars(length(min = 1))]
     pub audience: String,
-    /// `false` also accepts tokens for the API server itself: whoever receives a pod's ordinary token elsewhere can then
-    /// spend it here.
+    /// `true` with `jwks` and `both`: no other audience may stand beside ours. `false` also accepts tokens for the API server
+    /// itself: whoever receives a pod's ordinary token elsewhere can then spend it here.
     pub require_audience: bool,
-    /// The issuer that tokens must name, for `jwks` and `both`.
-    #[schemars(extend("x-later" = true))]
+    /// The issuer that tokens must name in `iss`, to the letter, for `jwks` and `both`. Empty: what the API server's discovery
+    /// document says. With `clusters`: tokens that name neither this nor a cluster's are refused unasked.
     pub issuer: String,
+    /// How long after it was issued a token is accepted with `jwks`, even if its `exp` is later: Kubernetes puts off the `exp`
+    /// of a pod's ordinary token by a year (`warnafter`). The kubelet renews every token file within 24 hours.
+    #[schemars(extend("x-duration" = "positive"))]
+    pub max_token_age: Time,
     /// How long a good token is remembered; never past its `exp`.
     pub cache_ttl: Time,
     /// How long a refused token is remembered.
@@ -50,13 +55,15 @@ pub(in crate::config) struct Kubernetes {
     /// How many tokens are remembered.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub cache_entries: u64,
-    /// One TokenReview call, all included.
+    /// One TokenReview call, or one fetch of the keys, all included.
     #[schemars(extend("x-duration" = "positive"))]
     pub timeout: Time,
     /// TokenReview calls a second, in all: a share for each peer address and a reserve for tokens that were good before.
     /// Over it, calls get 503 `AUTH_UNAVAILABLE`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_reviews_per_second: u32,
+    /// Further clusters whose workloads may call. A token is judged by the cluster whose `issuer` it names.
+    pub clusters: Vec<Cluster>,
 }
 
 impl Default for Kubernetes {
@@ -72,11 +79,13 @@ impl Default for Kubernetes {
             audience: "veilwarden".to_owned(),
             require_audience: true,
             issuer: String::new(),
+            max_token_age: Time::seconds(25 * 3600),
             cache_ttl: Time::seconds(30),
             negative_cache_ttl: Time::seconds(5),
             cache_entries: 10_000,
             timeout: Time::seconds(2),
             max_reviews_per_second: 50,
+            clusters: Vec::new(),
         }
     }
 }

@@ -341,7 +341,7 @@ fn what_flags_and_variables_say_wrongly_is_said_by_their_names() {
         listen: vec!["8088".to_owned()],
         state_dir: some("/s"),
         otel_enabled: some("true"),
-        k8s_validate_method: some("jwks"),
+        k8s_validate_method: some("offline"),
         secret_cache_ttl: some("5"),
         doppler_timeout: some("0s"),
         ..Overrides::default()
@@ -353,7 +353,7 @@ fn what_flags_and_variables_say_wrongly_is_said_by_their_names() {
         lines,
         [
             "--doppler-timeout: must be longer than 0s",
-            "--k8s-validate-method: \"jwks\" is not supported yet",
+            "--k8s-validate-method: unknown value \"offline\"; use tokenreview, jwks or both",
             "--listen: \"8088\" is not an IP address and port such as 127.0.0.1:8088",
             "--otel-enabled: not supported yet",
             "--secret-cache-ttl: \"5\": a duration needs a unit; did you mean \"5s\"?",

@@ -97,8 +97,11 @@ fn r44_to_r46_spellings_of_earlier_designs_name_the_right_key() {
         ("env_passthrough: [PATH]\n", "2:1: env_passthrough: not supported yet"),
         ("sandbox: {}\n", "2:1: sandbox: not supported yet"),
         ("policy: {default_action: deny}\n", "2:10: policy.default_action: renamed; use default_allow: true or false"),
-        ("kubernetes: {jwks_cache_ttl: 1h}\n", "2:14: kubernetes.jwks_cache_ttl: not supported yet"),
-        ("kubernetes: {clusters: []}\n", "2:14: kubernetes.clusters: not supported yet"),
+        (
+            "kubernetes: {jwks_cache_ttl: 1h}\n",
+            "2:14: kubernetes.jwks_cache_ttl: not needed; keys are fetched every five minutes and kept for a day while that fails",
+        ),
+        ("kubernetes: {pod_metadata: true}\n", "2:14: kubernetes.pod_metadata: not supported yet"),
     ] {
         rejected(text, expected);
     }
@@ -181,9 +184,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         ("secrets: [{id: A, vault: {path: a, field: b}}]\n", "2:26: secrets[0].vault: not supported yet"),
         ("secrets: [{id: A, kubernetes: {name: a}}]\n", "2:31: secrets[0].kubernetes: not supported yet"),
         ("secret_stores: {vault: {address: \"https://v\"}}\n", "2:24: secret_stores.vault: not supported yet"),
-        ("kubernetes: {validate_method: jwks}\n", "2:31: kubernetes.validate_method: \"jwks\" is not supported yet"),
-        ("kubernetes: {validate_method: both}\n", "2:31: kubernetes.validate_method: \"both\" is not supported yet"),
-        ("kubernetes: {issuer: \"https://i\"}\n", "2:22: kubernetes.issuer: not supported yet"),
         ("policy: {decision: object}\n", "2:20: policy.decision: \"object\" is not supported yet"),
         ("policy: {mode: audit}\n", "2:16: policy.mode: \"audit\" is not supported yet"),
         ("policy: {max_body_bytes: 1}\n", "2:26: policy.max_body_bytes: not supported yet"),
@@ -211,7 +211,7 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     }
     good(
         "state_dir: \"\"\nlisten_tls: {cert_file: \"\", key_file: \"\", client_ca_file: \"\"}\n\
-         forward: {enabled: false, ca_cert_file: \"\", ca_key_file: \"\"}\nkubernetes: {issuer: \"\", validate_method: tokenreview}\n\
+         forward: {enabled: false, ca_cert_file: \"\", ca_key_file: \"\"}\n\
          secret_stores: {vault: {address: \"\", auth: {kubernetes: {mount: kubernetes, role: veilwarden}}}}\n\
          limits: {max_connections: 4096, max_connections_per_peer: 1024, max_concurrent_requests: 1024, requests_per_second: 0}\n\
          policy: {decision: boolean, mode: enforce, max_body_bytes: 65536}\n\

@@ -40,6 +40,7 @@ impl Call {
             groups: vec!["system:serviceaccounts".to_owned(), "system:serviceaccounts:sample".to_owned()],
             audiences: vec!["veilwarden".to_owned()],
             expires_at: Some(1_767_229_200),
+            cluster: Some("sample".to_owned()),
         }))
     }
 

@@ -1,4 +1,4 @@
-//! A played API server that answers TokenReview, for faults that a real one will not make on demand.
+//! A played API server that answers TokenReview and shows its keys, for faults that a real one will not make on demand.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::keys::{self, Documents, ISSUER};
 use super::recorder::{Recorder, Seen, Step};
+use super::signer::Signer;
 
 /// What it does with a review.
 #[derive(Debug, Clone)]
@@ -29,6 +31,9 @@ pub struct Kubernetes {
     /// What we show to the API server.
     pub own_token: String,
     pub recorder: Recorder,
+    /// What it signs tokens with.
+    pub signer: Signer,
+    pub documents: Documents,
     mode: Arc<Mutex<Mode>>,
 }
 
@@ -40,22 +45,23 @@ pub fn token(tag: &str, audience: &str, exp: i64) -> String {
 fn token_of(subject: &str, tag: &str, audience: &str, exp: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims =
-        json!({"aud": [audience], "exp": now + exp, "iat": now - 10, "iss": "https://played.test", "sub": subject});
+    let claims = json!({"aud": [audience], "exp": now + exp, "iat": now - 10, "iss": ISSUER, "sub": subject});
     let signature = URL_SAFE_NO_PAD.encode(format!("signature-{tag}"));
     format!("{}.{}.{signature}", part(json!({"alg": "RS256", "kid": "k"})), part(claims))
 }
 
 impl Kubernetes {
     pub async fn start(number: u64) -> Kubernetes {
-        let token = token(&format!("good-{number}"), "veilwarden", 3600);
+        let signer = Signer::p256("key-1");
+        let token = keys::signed(&signer, &claims(number));
         let ourselves = "system:serviceaccount:veilwarden:veilwarden";
         let own_token = token_of(ourselves, &format!("own-{number}"), "https://kubernetes.default.svc", 3600);
         let recorder = Recorder::start().await;
         let mode = Arc::new(Mutex::new(Mode::Normal));
-        let (known, current) = (token.clone(), mode.clone());
-        recorder.script(move |seen| play(&current.lock().unwrap(), &known, seen));
-        Kubernetes { token, own_token, recorder, mode }
+        let documents = Documents::new(&[&signer]);
+        let (known, current, shown) = (token.clone(), mode.clone(), documents.clone());
+        recorder.script(move |seen| shown.play(seen).unwrap_or_else(|| play(&current.lock().unwrap(), &known, seen)));
+        Kubernetes { token, own_token, recorder, signer, documents, mode }
     }
 
     pub fn mode(&self, mode: Mode) {
@@ -64,13 +70,37 @@ impl Kubernetes {
 
     /// Reviews that were asked for.
     pub fn reviews(&self) -> usize {
-        self.recorder.seen().len()
+        self.recorder.seen().iter().filter(|seen| seen.target().ends_with("/tokenreviews")).count()
+    }
+
+    /// Fetches of its keys.
+    pub fn fetches(&self) -> usize {
+        self.recorder.seen().iter().filter(|seen| keys::is_fetch(seen)).count()
+    }
+
+    /// A token by its key with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
+        keys::signed(&self.signer, claims)
     }
 
     /// Writes a kubeconfig and returns the `kubernetes` section that uses it; `lines` are added to it.
     pub fn section(&self, directory: &Path, lines: &str) -> String {
-        let kubeconfig = directory.join("kubeconfig");
-        let (server, own_token) = (self.recorder.address, directory.join("own-token"));
+        let kubeconfig = self.kubeconfig(directory, "kubeconfig", "own-token");
+        // A busy machine keeps this one.
+        let timeout = if lines.contains("timeout:") { "" } else { ", timeout: 15s" };
+        format!("{{enabled: true, kubeconfig: {kubeconfig}{timeout}{lines}}}")
+    }
+
+    /// Writes a kubeconfig and returns an entry of `kubernetes.clusters` that uses it; `lines` are added to it.
+    pub fn entry(&self, directory: &Path, name: &str, issuer: &str, lines: &str) -> String {
+        let kubeconfig = self.kubeconfig(directory, &format!("kubeconfig-{name}"), &format!("own-token-{name}"));
+        format!("{{name: {name}, issuer: \"{issuer}\", kubeconfig: {kubeconfig}{lines}}}")
+    }
+
+    /// Writes a kubeconfig and the token file that it names, and returns its path.
+    fn kubeconfig(&self, directory: &Path, name: &str, token_file: &str) -> String {
+        let kubeconfig = directory.join(name);
+        let (server, own_token) = (self.recorder.address, directory.join(token_file));
         std::fs::write(&own_token, &self.own_token).unwrap();
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{server}\"}}}}]\n\
@@ -78,10 +108,23 @@ impl Kubernetes {
             own_token.display()
         );
         std::fs::write(&kubeconfig, text).unwrap();
-        // A busy machine keeps this one.
-        let timeout = if lines.contains("timeout:") { "" } else { ", timeout: 15s" };
-        format!("{{enabled: true, kubeconfig: {}{timeout}{lines}}}", kubeconfig.display())
+        kubeconfig.display().to_string()
     }
+}
+
+/// The claims of the workload's token, as an API server writes them.
+pub fn claims(number: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    json!({
+        "aud": ["veilwarden"], "exp": now + 3600, "iat": now - 10, "nbf": now - 10, "iss": ISSUER, "jti": format!("good-{number}"),
+        "kubernetes.io": {
+            "namespace": "prod",
+            "serviceaccount": {"name": "api", "uid": "11111111-2222-3333-4444-555555555555"},
+            "pod": {"name": "api-1", "uid": "pod-uid-1"},
+            "node": {"name": "node-1", "uid": "node-uid-1"},
+        },
+        "sub": "system:serviceaccount:prod:api",
+    })
 }
 
 fn play(mode: &Mode, known: &str, seen: &Seen) -> Vec<Step> {
