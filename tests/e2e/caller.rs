@@ -139,9 +139,10 @@ pub fn with_token_at(proxy: &str, token: &str, host: &str, path: &str) -> String
     format!(r#"--header "Authorization: Bearer $(cat {token})" --header "X-Upstream-Host: {host}" {proxy}{path}"#)
 }
 
-/// What a pod wrote so far.
+/// What a pod wrote so far; nothing when it has not begun.
 pub fn log(namespace: &str, pod: &str) -> String {
-    kubectl::run(&["logs", "--namespace", namespace, pod])
+    let outcome = kubectl::attempt(&["logs", "--namespace", namespace, pod]);
+    if outcome.succeeded { outcome.stdout } else { String::new() }
 }
 
 /// Waits until a pod has written a line that begins so.

@@ -51,6 +51,7 @@ impl Load {
             // The last line may be half written.
             let lines: Vec<&str> =
                 log.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::trim).collect();
+            assert!(!lines.is_empty(), "{pod} has no log any more");
             sum.calls += lines.len();
             sum.failed.extend(lines.into_iter().filter(|line| !line.starts_with("200 0 ")).map(str::to_owned));
             kubectl::run(&["delete", "pod", "--namespace", TEAM, pod, "--wait=false"]);
