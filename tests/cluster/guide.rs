@@ -3,18 +3,15 @@
 //! It needs `kubectl` with a cluster of one node or more that has two images already: `veilwarden:v0.2.0`, and under the
 //! name `curlimages/curl:8.17.0` anything with a shell and curl. The cluster may be any: only `kubectl` is used.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-use crate::markdown::{self, Block, Document, root};
+use crate::markdown::{Block, Document, root};
 use crate::transcript::Transcript;
 
 /// Those that say what to type into a cluster. Each begins with a cluster in which there is nothing of ours.
@@ -34,23 +31,13 @@ const PATIENCE: &str = "900";
 const CLEAN_UP: &str =
     "kubectl delete -k deploy/kubernetes/examples/quickstart --ignore-not-found --timeout=180s >&2 || true";
 
-/// Each wants the cluster for itself.
-static CLUSTER: Mutex<()> = Mutex::new(());
-
 /// The tests, or none where no cluster is named.
 pub fn trials() -> Vec<Trial> {
     let Some(kubectl) = std::env::var_os(KUBECTL).map(PathBuf::from) else { return Vec::new() };
-    let trial = |name: &str, test: fn(&Path), kubectl: PathBuf| {
-        Trial::test(format!("guide::{name}"), move || {
-            let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
-            test(&kubectl);
-            Ok(())
-        })
-    };
-    vec![
-        trial("the_documents_are_followed_to_the_letter", the_documents_are_followed_to_the_letter, kubectl.clone()),
-        trial("every_object_of_the_documents_is_accepted", every_object_of_the_documents_is_accepted, kubectl),
-    ]
+    vec![Trial::test("guide::the_documents_are_followed_to_the_letter", move || {
+        the_documents_are_followed_to_the_letter(&kubectl);
+        Ok(())
+    })]
 }
 
 fn the_documents_are_followed_to_the_letter(kubectl: &Path) {
@@ -58,12 +45,12 @@ fn the_documents_are_followed_to_the_letter(kubectl: &Path) {
         let document = Document::read(path);
         let blocks = document.blocks();
         let transcript = Transcript::of(&type_in(kubectl, &script(&blocks)));
-        transcript.assert_agrees(&document, &blocks);
         if let Some(block) = blocks.iter().find(|block| block.attribute("mark") == Some("first-allowed-call")) {
             let took = transcript.until(block);
             println!("{path}: from the empty cluster to the first allowed call: {:.1} s", took.as_secs_f64());
             assert!(took < A_MINUTE, "a newcomer's machine needs {took:?}");
         }
+        transcript.assert_agrees(&document, &blocks);
     }
 }
 
@@ -125,48 +112,4 @@ fn path(kubectl: &Path) -> OsString {
     let own = [kubectl, veilwarden].into_iter().filter_map(Path::parent).map(Path::to_owned);
     let rest = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(own.chain(std::env::split_paths(&rest))).expect("paths without colons")
-}
-
-/// Every block of YAML that is a Kubernetes object, judged by the API server itself without keeping it.
-fn every_object_of_the_documents_is_accepted(kubectl: &Path) {
-    let mut judged = 0;
-    for document in markdown::all() {
-        for block in document.blocks().iter().filter(|block| is_object(block)) {
-            let made: Vec<_> = namespaces(block).into_iter().filter(|name| make_namespace(kubectl, name)).collect();
-            let verdict = apply(kubectl, &["--dry-run=server", "--validate=strict"], &block.text);
-            made.iter().for_each(|name| delete_namespace(kubectl, name));
-            assert!(verdict.is_ok(), "{}: {}", document.at(block.line), verdict.unwrap_err());
-            judged += 1;
-        }
-    }
-    assert!(judged > 5, "only {judged} objects");
-}
-
-fn is_object(block: &Block) -> bool {
-    block.language == "yaml" && block.text.starts_with("apiVersion:") && !block.text.contains("kind: Kustomization")
-}
-
-/// A dry run wants the namespaces of its objects to be there.
-fn namespaces(block: &Block) -> BTreeSet<String> {
-    block.text.lines().filter_map(|line| line.trim().strip_prefix("namespace: ")).map(str::to_owned).collect()
-}
-
-/// Whether it was not there before.
-fn make_namespace(kubectl: &Path, name: &str) -> bool {
-    let made = Command::new(kubectl).args(["create", "namespace", name]).output().expect("kubectl runs");
-    made.status.success()
-}
-
-fn delete_namespace(kubectl: &Path, name: &str) {
-    let deleted = Command::new(kubectl).args(["delete", "namespace", name, "--timeout=120s"]).output();
-    assert!(deleted.expect("kubectl runs").status.success(), "namespace {name} stays");
-}
-
-/// `Err`: what `kubectl` says.
-fn apply(kubectl: &Path, options: &[&str], objects: &str) -> Result<(), String> {
-    let mut file = NamedTempFile::new().expect("a file");
-    file.write_all(objects.as_bytes()).expect("the file is ours");
-    let output = Command::new(kubectl).args(["apply", "-f"]).arg(file.path()).args(options).output();
-    let output = output.expect("kubectl runs");
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
