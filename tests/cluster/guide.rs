@@ -34,10 +34,13 @@ const CLEAN_UP: &str =
 /// The tests, or none where no cluster is named.
 pub fn trials() -> Vec<Trial> {
     let Some(kubectl) = std::env::var_os(KUBECTL).map(PathBuf::from) else { return Vec::new() };
-    vec![Trial::test("guide::the_documents_are_followed_to_the_letter", move || {
-        the_documents_are_followed_to_the_letter(&kubectl);
-        Ok(())
-    })]
+    let trial = |name: &str, test: fn(&Path), kubectl: PathBuf| {
+        Trial::test(format!("guide::{name}"), move || {
+            test(&kubectl);
+            Ok(())
+        })
+    };
+    vec![trial("the_documents_are_followed_to_the_letter", the_documents_are_followed_to_the_letter, kubectl)]
 }
 
 fn the_documents_are_followed_to_the_letter(kubectl: &Path) {
