@@ -26,7 +26,8 @@ impl Transcript {
     /// A block's commands, with the lines that tell its output from the others'.
     pub fn around(block: &Block, typed: &str) -> String {
         let line = block.line;
-        format!("echo '{BLOCK}{line}'\n{typed}echo \"{DONE}{line} $EPOCHREALTIME\"\n")
+        // What was printed need not end its line.
+        format!("echo '{BLOCK}{line}'\n{typed}echo\necho \"{DONE}{line} $EPOCHREALTIME\"\n")
     }
 
     /// Reads the output of a script that was made by the two above.

@@ -1,7 +1,5 @@
 //! The page that says which test proves what.
 
-use std::fs;
-
 use super::markdown::{Document, codes, root};
 use super::sources;
 
@@ -24,10 +22,7 @@ fn every_point_of_the_design_has_a_proof_that_exists() {
     let criteria = page.table("| | the design's criterion | proven by |");
     assert_eq!((checklist.len(), criteria.len()), (11, 8));
     let sources = sources(&["src", "tests"]);
-    // Whoever has no tests in pods yet cannot be asked for them.
-    let has_end_to_end = fs::read_dir(root().join("tests/cluster"))
-        .unwrap()
-        .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("e2e"));
+    let has_end_to_end = root().join("tests/e2e").is_dir();
     for row in checklist.iter().chain(&criteria) {
         let named = tests_named(&row[2]);
         assert!(!named.is_empty() || row[2].contains("`make test`") || row[2].contains("`.ci/run`"), "{row:?}");

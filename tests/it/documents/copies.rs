@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::markdown::{Document, root};
 use crate::world::World;
@@ -34,7 +34,10 @@ const QUICK_START: &str = "deploy/kubernetes/examples/quickstart";
 #[tokio::test]
 async fn the_quick_starts_pod_is_what_snippet_prints() {
     let file = fs::read_to_string(root().join(QUICK_START).join("my-app.yaml")).unwrap();
-    assert_eq!(file, printed("veilwarden snippet pod --upstream echo.quickstart.svc --path /v1/models").await);
+    assert_eq!(
+        file,
+        printed("veilwarden snippet pod --upstream echo.quickstart.svc.cluster.local --path /v1/models").await
+    );
 }
 
 #[tokio::test]
@@ -48,6 +51,33 @@ async fn the_quick_starts_policy_loads_and_denies_strangers() {
         let world = World::new().await.kubernetes().await.rego(&policy).start().await;
         let answer = world.get("a.test").await;
         assert_eq!((answer.status, answer.code().as_str()), (403, "POLICY_DENIED"), "{policy}");
+    }
+}
+
+/// Where a link of a document leads, as a path from the project's directory.
+fn target(from: &Path, link: &str) -> PathBuf {
+    let mut target = from.parent().unwrap_or(Path::new("")).to_owned();
+    for part in Path::new(link.split('#').next().unwrap_or_default()).components() {
+        match part {
+            Component::ParentDir => drop(target.pop()),
+            part => target.push(part),
+        }
+    }
+    target
+}
+
+/// Else the book would have a link to a page that is not in it.
+#[test]
+fn no_page_of_the_book_links_to_one_outside_of_it() {
+    let summary = Document::read("docs/SUMMARY.md");
+    let book: BTreeSet<_> = summary.links().iter().map(|(_, link)| target(&summary.path, link)).collect();
+    for page in book.iter().map(Document::read) {
+        for (line, link) in page.links().into_iter().filter(|(_, link)| !link.contains("://") && !link.starts_with('#'))
+        {
+            let target = target(&page.path, link);
+            let is_page = target.extension().is_some_and(|extension| extension == "md");
+            assert!(!is_page || book.contains(&target), "{}: docs/SUMMARY.md lacks {link}", page.at(line));
+        }
     }
 }
 

@@ -118,6 +118,18 @@ fn every_cause_that_operators_are_told_to_look_for_is_written_somewhere() {
     }
 }
 
+#[test]
+fn every_message_that_the_usage_guide_explains_is_written_somewhere() {
+    let sources = sources(&["src"]);
+    let rows = Document::read("docs/kubernetes-usage-guide.md").table("| you see | why | do |");
+    let mut messages = 0;
+    for message in rows.iter().flat_map(|row| codes(&row[0])).filter(|span| span.contains(['_', ' '])) {
+        assert!(sources.contains(message), "{message:?} is nowhere in the sources");
+        messages += 1;
+    }
+    assert!(messages > 10, "only {messages} messages");
+}
+
 fn described(table: &[Vec<String>]) -> Vec<(String, String, bool)> {
     table.iter().map(|row| (codes(&row[0])[0].to_owned(), row[1].clone(), row[2] == "always")).collect()
 }
