@@ -72,14 +72,15 @@ start_component() {
 }
 
 # The pid in its file is one of the machine's own numbers; the name is checked, because it could have been given again.
+# A process that dies loses its program first and its listeners later: only a dead one has given up its port.
 # shellcheck disable=SC2016 # the inner shell expands
 stop_component() {
 	inside "$1" bash -c '
 		read -r pid <"$1"
-		runs() { [[ $(readlink "/proc/$pid/exe") == "$2" ]]; }
-		runs "$@" || exit 0
+		[[ $(readlink "/proc/$pid/exe") == "$2" ]] || exit 0
 		kill -KILL "$pid"
-		while runs "$@"; do sleep 0.02; done' stop "$STATE/$1/$2.pid" "$(command -v "$2")"
+		lives() { { read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null && [[ $state != [ZX] ]]; }
+		while lives; do sleep 0.02; done' stop "$STATE/$1/$2.pid" "$(command -v "$2")"
 }
 
 # await WHAT SECONDS COMMAND...: until the command succeeds.
