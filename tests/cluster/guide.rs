@@ -28,8 +28,10 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 const PATIENCE: &str = "900";
 
 /// Whatever became of a document, the next one finds nothing of it.
-const CLEAN_UP: &str =
-    "kubectl delete -k deploy/kubernetes/examples/quickstart --ignore-not-found --timeout=180s >&2 || true";
+const CLEAN_UP: &str = "\
+set +e
+kubectl delete -k deploy/kubernetes/examples/quickstart --ignore-not-found --timeout=180s >&2
+kubectl delete namespace my-team --ignore-not-found --timeout=180s >&2";
 
 /// The tests, or none where no cluster is named.
 pub fn trials() -> Vec<Trial> {
