@@ -1,5 +1,7 @@
 //! The only place that names concrete backends: a configuration in, a running program out.
 
+mod pods;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +78,7 @@ pub struct App {
     own: Own,
     config: Config,
     cluster: Option<String>,
+    watches: pods::Watches,
 }
 
 /// A program that accepts calls.
@@ -88,6 +91,8 @@ pub struct Running {
     /// Ends the admin listener when it is dropped, which is last: it tells that we are draining.
     _admin: JoinSet<()>,
     writer: Writer,
+    /// Ends the watches when it is dropped: calls under way still need them.
+    _watches: JoinSet<()>,
 }
 
 impl App {
@@ -112,7 +117,7 @@ impl App {
         else {
             return Err(Errors(wrong));
         };
-        let (authenticator, cluster) = kubernetes.unzip();
+        let (authenticator, cluster, watches) = kubernetes;
         let pipeline = Pipeline {
             kubernetes: authenticator.is_some(),
             authn: Authn::new(session, authenticator),
@@ -122,7 +127,7 @@ impl App {
             metrics,
             trail: Trail::closed(),
         };
-        Ok(App { pipeline, own, config, cluster })
+        Ok(App { pipeline, own, config, cluster, watches })
     }
 
     /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
@@ -149,8 +154,9 @@ impl App {
         let pipeline = Arc::new(self.pipeline);
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
+        let watches = self.watches.into_iter().collect();
         let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
-        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer })
+        Ok(Running { listen, admin_listen, drain: starter, proxies, _admin: admin, writer, _watches: watches })
     }
 }
 
@@ -201,6 +207,8 @@ fn audit_error(config: &Config, cause: io::Error) -> Error {
     Error::Audit { output: config.audit.output.clone(), cause }
 }
 
+type Kubernetes = (Option<Box<dyn Authenticator>>, Option<String>, pods::Watches);
+
 fn session(config: &Config) -> Result<Option<Session>, Error> {
     let secret = config.session_secret.as_ref().map(SessionSecret::new).transpose()?;
     Ok(secret.map(|secret| Session::new(secret, config.user.clone())))
@@ -223,16 +231,18 @@ fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, E
     })
 }
 
-/// The authenticator for tokens, and the cluster's name for the log.
-async fn kubernetes(
-    settings: Option<&KubernetesSettings>,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<(Box<dyn Authenticator>, String)>, Error> {
-    let Some(settings) = settings else { return Ok(None) };
+/// The authenticator for tokens, the cluster's name for the log, and what watches that cluster.
+async fn kubernetes(settings: Option<&KubernetesSettings>, metrics: &Arc<Metrics>) -> Result<Kubernetes, Error> {
+    let Some(settings) = settings else { return Ok((None, None, Vec::new())) };
     let cluster = Cluster::find(settings, &cluster::Environment::of_this_process()).await?;
     let description = cluster.to_string();
-    let metrics = Arc::clone(metrics);
-    let on_review = Box::new(move |review: Review| metrics.reviewed(review.took, review.failure));
-    let reviewer = TokenReviewer::new(cluster, settings, on_review).await?;
-    Ok(Some((Box::new(Cached::new(reviewer, settings)), description)))
+    let reviewed = Arc::clone(metrics);
+    let on_review = Box::new(move |review: Review| reviewed.reviewed(review.took, review.failure));
+    let reviewer = TokenReviewer::new(cluster.clone(), settings, on_review).await?;
+    let cached = Cached::new(reviewer, settings);
+    let (authenticator, watches): (Box<dyn Authenticator>, _) = match &settings.pods {
+        Some(pods) => pods::bind(cached, cluster, settings, pods, Arc::clone(metrics)).await?,
+        None => (Box::new(cached), Vec::new()),
+    };
+    Ok((Some(authenticator), Some(description), watches))
 }

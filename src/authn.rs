@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use crate::BoxFuture;
 use crate::request::Credential;
 
-mod api_server;
+pub mod api_server;
 pub mod cached;
 pub mod cluster;
 pub mod error;
@@ -22,12 +22,15 @@ pub mod identity;
 mod own_token;
 #[cfg(test)]
 mod played;
+pub mod pods;
 mod service_account;
 pub mod session;
 mod token;
 pub mod token_review;
 
 pub use error::{Blame, Error, Unavailable};
+pub(crate) use service_account::is_subdomain;
+
 pub use identity::{Attribute, Identity, User, Workload};
 
 /// A credential's SHA-256: what is kept of it.
@@ -94,4 +97,6 @@ pub struct KubernetesSettings {
     /// One TokenReview call, all included.
     pub timeout: std::time::Duration,
     pub max_reviews_per_second: std::num::NonZeroU32,
+    /// `None`: callers' pods are not looked at.
+    pub pods: Option<pods::Settings>,
 }

@@ -32,6 +32,7 @@ pub struct Metrics {
     policy_duration: Histogram,
     tokenreview_duration: Histogram,
     tokenreview_errors: Family<ReasonLabels, Counter>,
+    pod_bindings: Family<ResultLabels, Counter>,
     secret_fetches: Family<FetchLabels, Counter>,
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
@@ -73,6 +74,11 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FetchLabels {
     store: &'static str,
     result: &'static str,
@@ -103,6 +109,7 @@ impl Default for Metrics {
             policy_duration: Histogram::new(POLICY_BUCKETS),
             tokenreview_duration: requests_of(),
             tokenreview_errors: Family::default(),
+            pod_bindings: Family::default(),
             secret_fetches: Family::default(),
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
@@ -142,6 +149,7 @@ impl Metrics {
             self.tokenreview_duration.clone(),
         );
         r.register("k8s_tokenreview_errors", "TokenReview calls without an identity", self.tokenreview_errors.clone());
+        r.register("pod_binding", "Callers' addresses compared with their pods", self.pod_bindings.clone());
         r.register("secret_fetches", "Calls to secret stores", self.secret_fetches.clone());
         r.register_with_unit(
             "secret_fetch_duration",
@@ -187,6 +195,11 @@ impl Metrics {
         if let Some(reason) = error {
             self.tokenreview_errors.get_or_create(&ReasonLabels { reason }).inc();
         }
+    }
+
+    /// A caller's address was compared with its pod: `match`, or why not.
+    pub fn bound(&self, result: &'static str) {
+        self.pod_bindings.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// The exposition text (OpenMetrics 1.0), process metrics included.

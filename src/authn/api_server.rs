@@ -21,6 +21,8 @@ use super::Unavailable;
 use super::cluster::{Cluster, Error};
 use super::own_token::OwnToken;
 
+mod open;
+
 /// An answer that is longer is not read to its end.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// A credential plugin of a kubeconfig may want to talk to its user first.

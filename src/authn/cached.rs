@@ -175,6 +175,7 @@ mod tests {
             groups: Vec::new(),
             audiences: Vec::new(),
             expires_at,
+            metadata: Default::default(),
         }))
     }
 

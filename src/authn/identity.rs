@@ -22,6 +22,8 @@ pub struct Workload {
     pub audiences: Vec<String>,
     /// The token's `exp`, seconds since the epoch; absent for tokens without one.
     pub expires_at: Option<u64>,
+    /// The pod's labels and the like; not from the review, and never remembered with it.
+    pub metadata: super::pods::Metadata,
 }
 
 /// The configured identity of session-secret callers.
@@ -117,6 +119,7 @@ mod tests {
             groups: vec!["system:serviceaccounts".into()],
             audiences: vec!["veilwarden".into()],
             expires_at: Some(1_800_000_000),
+            metadata: Default::default(),
         }
     }
 

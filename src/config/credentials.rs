@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::mistakes::{Report, quoted};
 use super::overrides::{Given, Outside};
 use super::place::Place;
-use super::{address, files, raw};
+use super::{address, files, pods, raw};
 use crate::authn::{KubernetesSettings, User};
 
 /// The shortest session secret, in bytes.
@@ -96,7 +96,9 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
     };
     let token_path = path_or(&file.token_path, &raw::Kubernetes::default().token_path);
     let service_host = outside.variable("KUBERNETES_SERVICE_HOST").is_some();
-    if !kubernetes_is_on(setting, token_path.exists(), service_host) {
+    let on = kubernetes_is_on(setting, token_path.exists(), service_host);
+    let pods = pods::pods(file, on, outside, report);
+    if !on {
         return None;
     }
     if !file.require_audience {
@@ -122,6 +124,7 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
         timeout: file.timeout.0,
         // `shape` lets no zero through; one review a second is what is left of it.
         max_reviews_per_second: file.max_reviews_per_second.try_into().unwrap_or(std::num::NonZeroU32::MIN),
+        pods,
     })
 }
 

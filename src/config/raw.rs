@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 mod kubernetes;
 mod operation;
+mod pods;
 mod policy;
 mod route;
 mod scalar;
@@ -16,6 +17,7 @@ mod secret;
 
 pub(super) use kubernetes::Kubernetes;
 pub(super) use operation::{Audit, AuditWhenFull, Limits, Log, LogFormat, LogLevel};
+pub(super) use pods::PodBinding;
 pub(super) use policy::{Engine, Policy};
 pub(super) use route::{Route, Scheme};
 pub(super) use scalar::{OneOrMany, Switch, Time};

@@ -69,9 +69,7 @@ pub(super) fn known_elsewhere(place: &Place, key: &str) -> Option<Hint> {
         ("routes", "inject_format") => hint("renamed; use header_value_template", Some("header_value_template")),
         ("routes", "header_name") => hint("renamed; use inject_header", Some("inject_header")),
         ("policy", "default_action") => hint("renamed; use default_allow: true or false", Some("default_allow")),
-        ("kubernetes", "jwks_cache_ttl" | "jwks_refresh_interval" | "pod_metadata" | "clusters") => {
-            hint("not supported yet", None)
-        }
+        ("kubernetes", "jwks_cache_ttl" | "jwks_refresh_interval" | "clusters") => hint("not supported yet", None),
         _ => None,
     }
 }

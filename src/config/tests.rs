@@ -3,6 +3,7 @@ use secrecy::ExposeSecret;
 use super::*;
 
 mod meaning;
+mod pods;
 mod rejection;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

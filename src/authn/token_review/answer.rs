@@ -85,6 +85,7 @@ fn workload(user: UserInfo, audiences: Vec<String>, claims: &Claims) -> Result<W
         groups: user.groups.unwrap_or_default(),
         audiences,
         expires_at: claims.expires_at,
+        metadata: Default::default(),
     })
 }
 
@@ -146,6 +147,7 @@ mod tests {
             groups: vec!["system:serviceaccounts".into(), "system:authenticated".into()],
             audiences: vec!["veilwarden".into()],
             expires_at: Some(1_900_000_000),
+            metadata: Default::default(),
         };
         assert_eq!(workload, expected);
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Switch, Time};
+use super::{PodBinding, Switch, Time};
 
 /// How a token is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,15 @@ pub(in crate::config) struct Kubernetes {
     /// Over it, calls get 503 `AUTH_UNAVAILABLE`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_reviews_per_second: u32,
+    /// Whether a call must come from an address of the pod that its token names: `warn` logs and counts what `enforce`
+    /// refuses. Needs `node_name` and the ClusterRole `veilwarden-pods`.
+    pub pod_binding: PodBinding,
+    /// Whether policies see labels and annotations of the caller's pod and labels of its namespace. Needs `node_name` and
+    /// the ClusterRoles `veilwarden-pods` and `veilwarden-namespaces`.
+    pub pod_metadata: bool,
+    /// The node that veilwarden runs on; only its pods are watched. Flag `--node-name`; in a DaemonSet the variable
+    /// `VEILWARDEN_NODE_NAME` by the downward API (`spec.nodeName`).
+    pub node_name: String,
 }
 
 impl Default for Kubernetes {
@@ -77,6 +86,9 @@ impl Default for Kubernetes {
             cache_entries: 10_000,
             timeout: Time::seconds(2),
             max_reviews_per_second: 50,
+            pod_binding: PodBinding::Off,
+            pod_metadata: false,
+            node_name: String::new(),
         }
     }
 }

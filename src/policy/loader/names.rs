@@ -102,8 +102,9 @@ fn descend(shape: &'static Shape, path: String, steps: &[Step]) -> Result<(), Wr
             }
             descend(inner, format!("{path}[\"{name}\"]"), rest)
         }
+        (Shape::Map(inner), Step::Name(name, _)) => descend(inner, format!("{path}[\"{name}\"]"), rest),
         (Shape::List(item), Step::Constant(_) | Step::Open) => descend(item, format!("{path}[_]"), rest),
-        (Shape::LowerCaseMap(inner), Step::Open) => descend(inner, format!("{path}[_]"), rest),
+        (Shape::LowerCaseMap(inner) | Shape::Map(inner), Step::Open) => descend(inner, format!("{path}[_]"), rest),
         // Which member is meant is known only when evaluated.
         (Shape::Object(_), Step::Open) => Ok(()),
         (Shape::List(_), Step::Name(name, place)) => {

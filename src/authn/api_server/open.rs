@@ -1,0 +1,25 @@
+//! Answers that are read as they come: lists and watches.
+
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{Request, Response, Uri};
+use kube::client::Body;
+
+use super::{ApiServer, JSON, check_status, unreachable};
+use crate::authn::Unavailable;
+
+impl ApiServer {
+    /// `GET` with our own credentials. The answer's head is good; its body is left to the caller, deadlines and bounds
+    /// included.
+    pub async fn open(&self, uri: Uri) -> Result<Response<Body>, Unavailable> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(ACCEPT, JSON);
+        if let Some(own) = &self.own_token {
+            let authorization = own.authorization().await.ok_or(Unavailable::OwnToken)?;
+            request.headers_mut().insert(AUTHORIZATION, authorization);
+        }
+        let answer = self.client().await.send(request).await.map_err(unreachable)?;
+        check_status(answer.status(), answer.headers())?;
+        Ok(answer)
+    }
+}
