@@ -11,6 +11,7 @@ mod layers;
 mod leaks;
 mod lifecycle;
 mod mutations;
+mod pods;
 mod policy;
 mod road;
 mod rows;

@@ -8,6 +8,7 @@ pub mod doppler;
 pub mod exchange;
 pub mod kubernetes;
 pub mod logs;
+pub mod pods;
 pub mod process;
 pub mod raw;
 pub mod recorder;

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::pods::Pods;
 use super::recorder::{Recorder, Seen, Step};
 
 /// What it does with a review.
@@ -29,6 +30,8 @@ pub struct Kubernetes {
     /// What we show to the API server.
     pub own_token: String,
     pub recorder: Recorder,
+    /// What it lists and watches.
+    pub pods: Pods,
     mode: Arc<Mutex<Mode>>,
 }
 
@@ -54,8 +57,13 @@ impl Kubernetes {
         let recorder = Recorder::start().await;
         let mode = Arc::new(Mutex::new(Mode::Normal));
         let (known, current) = (token.clone(), mode.clone());
-        recorder.script(move |seen| play(&current.lock().unwrap(), &known, seen));
-        Kubernetes { token, own_token, recorder, mode }
+        let pods = Pods::default();
+        let watched = pods.clone();
+        recorder.script(move |seen| match seen.target().starts_with("/api/v1/") {
+            true => watched.play(seen),
+            false => play(&current.lock().unwrap(), &known, seen),
+        });
+        Kubernetes { token, own_token, recorder, pods, mode }
     }
 
     pub fn mode(&self, mode: Mode) {
@@ -64,7 +72,7 @@ impl Kubernetes {
 
     /// Reviews that were asked for.
     pub fn reviews(&self) -> usize {
-        self.recorder.seen().len()
+        self.recorder.seen().iter().filter(|seen| seen.target().ends_with("/tokenreviews")).count()
     }
 
     /// Writes a kubeconfig and returns the `kubernetes` section that uses it; `lines` are added to it.
