@@ -7,6 +7,7 @@ mod control_plane;
 mod demo;
 mod identity;
 mod outage;
+mod pods;
 mod process;
 mod reviews;
 mod signing_key;
@@ -75,6 +76,9 @@ fn trials(runtime: &Handle, cluster: &Shared) -> Vec<Trial> {
         identity::without_the_right_to_review_tokens_the_answer_is_503_and_the_log_says_rbac,
         identity::a_bearer_beats_the_session_secret_and_a_bad_one_is_not_rescued,
         demo::the_demo_works_with_a_kubeconfig,
+        pods::a_token_is_good_only_from_its_own_pod_and_for_as_long_as_that_lives,
+        pods::labels_and_their_changes_reach_the_policy,
+        pods::without_the_right_to_watch_pods_the_log_names_the_cluster_role_and_a_grant_heals_it,
     ];
     let exclusive = alone![
         reviews::a_restarted_api_server_knows_its_tokens,
