@@ -103,7 +103,7 @@ impl App {
         let mut wrong = Vec::new();
         let mut keep = |error| wrong.push(error);
         let routes = Routes::compile(config.routes.clone()).map_err(Error::Routes).map_err(&mut keep).ok();
-        let policy = policy_engine(&config.policy).map_err(&mut keep).ok();
+        let policy = policy_engine(&config).map_err(&mut keep).ok();
         let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone());
         let secrets = secrets.map_err(Error::Secrets).map_err(&mut keep).ok();
         let session = session(&config).map_err(&mut keep).ok();
@@ -221,12 +221,17 @@ fn upstreams(routes: &Routes, own: &Own) -> Result<Upstreams, Error> {
     })
 }
 
-fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, Error> {
-    Ok(match settings {
+fn policy_engine(config: &Config) -> Result<Box<dyn PolicyEngine>, Error> {
+    let without_metadata = config.kubernetes.as_ref().is_some_and(KubernetesSettings::is_without_metadata);
+    Ok(match &config.policy {
         policy::Settings::Off => Box::new(policy::Off),
         policy::Settings::Fixed { default_allow } => Box::new(policy::Fixed::new(*default_allow)),
         policy::Settings::Rego { policy_path, decision_path, timeout } => {
-            Box::new(Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?)
+            let rego = Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?;
+            match rego.mistake_without_metadata().filter(|_| without_metadata) {
+                Some(mistake) => return Err(Error::Policy(mistake.clone().into())),
+                None => Box::new(rego),
+            }
         }
     })
 }

@@ -100,3 +100,10 @@ pub struct KubernetesSettings {
     /// `None`: callers' pods are not looked at.
     pub pods: Option<pods::Settings>,
 }
+
+impl KubernetesSettings {
+    /// Whether policies see workloads without labels and annotations.
+    pub fn is_without_metadata(&self) -> bool {
+        self.pods.as_ref().is_none_or(|pods| !pods.metadata)
+    }
+}

@@ -21,6 +21,7 @@ pub(super) struct Loaded {
     pub engine: Engine,
     pub document: Document,
     pub plan: Plan,
+    pub metadata: Option<Problem>,
     /// How long the last trial took.
     pub took: Duration,
 }
@@ -39,7 +40,7 @@ pub(super) fn load(bundle: &Bundle, decision_path: &str, budget: Duration) -> Re
     let plan = Plan { decision: dotted(&path.decision), reason, budget };
     let document = Document::of(mentioned.fields());
     let took = try_out(&mut engine, &plan, &document, &bundle.origin)?;
-    Ok(Loaded { engine, document, plan, took })
+    Ok(Loaded { engine, document, plan, metadata: mentioned.metadata, took })
 }
 
 fn engine(bundle: &Bundle) -> Result<Engine, Problems> {
