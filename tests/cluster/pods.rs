@@ -137,3 +137,33 @@ pub async fn without_the_right_to_watch_pods_the_log_names_the_cluster_role_and_
     })
     .await;
 }
+
+pub async fn a_watch_outlives_a_restart_of_the_api_server(cluster: &mut ControlPlane) {
+    let team = Team::new(cluster, "restarted").await;
+    team.service_account("api").await;
+    node(cluster, "restarted-node").await;
+    let pod = team.pod("api-0", "api", Some("restarted-node")).await;
+    team.running_at("api-0", HERE).await;
+    let token = team.token("api", Some("veilwarden"), Some(&pod)).await;
+    let upstream = Upstream::start().await;
+    let kubeconfig = reviewer(cluster, "restarted-proxy").await;
+    grant(cluster, "restarted-proxy", "pod-watch").await;
+    let veilwarden = Setup::new(kubeconfig, &upstream, "allow := true")
+        .kubernetes("cache_ttl: 10m, pod_binding: enforce, node_name: restarted-node")
+        .start()
+        .await;
+    veilwarden.call_with_token(&token).await.came_from_upstream();
+
+    cluster.stop_api_server();
+    let cannot = |line: &str| line.contains("pods cannot be watched");
+    until("the log tells of it", SOON, async || veilwarden.log().lines().any(cannot).then_some(())).await;
+    veilwarden.call_with_token(&token).await.came_from_upstream();
+    cluster.start_api_server().await;
+    team.running_at("api-0", ELSEWHERE).await;
+    until("what happened meanwhile is known", Duration::from_secs(40), async || {
+        (veilwarden.call_with_token(&token).await.status == 401).then_some(())
+    })
+    .await;
+    let can = |line: &str| line.contains("pods can be watched again");
+    assert_eq!(veilwarden.log().lines().filter(|line| can(line)).count(), 1);
+}

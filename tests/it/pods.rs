@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use crate::identity::all_at_once;
 use crate::world::kubernetes::http;
@@ -100,6 +102,15 @@ async fn labels_reach_the_policy_and_so_does_each_change() {
     world.pods().put(pod("10.244.9.9", json!({"tier": "gold"})));
     world.until_status("labels of a good size", 200).await;
     assert_eq!(world.bindings("wrong_address").await, 0.0, "nothing is bound");
+}
+
+#[tokio::test]
+async fn a_policy_that_reads_labels_does_not_start_without_them() {
+    let without = world("pod_binding: warn").await.rego(LABELS).try_start().await;
+    let errors = without.err().expect("it must not start").to_string();
+    assert!(errors.contains("policy.rego:4:27: there is no `input.identity.pod_labels`"), "{errors}");
+    // Without Kubernetes no caller is a workload, and the policy may be one that is used elsewhere too.
+    assert!(World::new().await.rego(LABELS).try_start().await.is_ok());
 }
 
 #[tokio::test]
@@ -266,6 +277,7 @@ async fn what_is_known_stays_in_use_while_the_watch_is_interrupted() {
     pods.put(pod("127.0.0.1", json!({})));
     let world = world.start().await;
     world.assert_works("with the watch").await;
+    until("the watch", || !pods.asked("watch=true").is_empty()).await;
     let down = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     pods.next_watches(std::iter::repeat_n(vec![Step::Wait(down.clone()), Step::Close], 2));
     // The watch under way ends with its connection.
@@ -274,4 +286,36 @@ async fn what_is_known_stays_in_use_while_the_watch_is_interrupted() {
     world.assert_works("without the watch").await;
     down.add_permits(2);
     world.assert_works("with a watch again").await;
+}
+
+/// Reads an object of a component as its Kubernetes type, and fails where the type does not know a field.
+fn component<T: Serialize + DeserializeOwned>(path: &str) -> T {
+    let path = format!("{}/deploy/kubernetes/components/{path}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let written: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let object: T = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert_eq!(serde_json::to_value(&object).unwrap(), written, "{path}: a field is unknown");
+    object
+}
+
+#[test]
+fn the_components_grant_to_list_and_watch_one_resource_each_and_nothing_else() {
+    for (name, role, resource) in
+        [("pod-watch", "veilwarden-pods", "pods"), ("pod-metadata", "veilwarden-namespaces", "namespaces")]
+    {
+        let cluster_role: ClusterRole = component(&format!("{name}/clusterrole.yaml"));
+        let rule: PolicyRule =
+            serde_json::from_value(json!({"apiGroups": [""], "resources": [resource], "verbs": ["list", "watch"]}))
+                .unwrap();
+        assert_eq!((cluster_role.metadata.name.as_deref(), cluster_role.rules), (Some(role), Some(vec![rule])));
+        let binding: ClusterRoleBinding = component(&format!("{name}/clusterrolebinding.yaml"));
+        let subjects = binding.subjects.unwrap();
+        assert_eq!((binding.role_ref.name.as_str(), subjects.len()), (role, 1));
+        assert_eq!((subjects[0].namespace.as_deref(), subjects[0].name.as_str()), (Some("veilwarden"), "veilwarden"));
+    }
+    let patch: Value =
+        serde_saphyr::from_str(include_str!("../../deploy/kubernetes/components/pod-watch/node-name.yaml")).unwrap();
+    let variable = &patch["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(variable["name"], "VEILWARDEN_NODE_NAME");
+    assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "spec.nodeName");
 }

@@ -26,11 +26,6 @@ impl Backoff {
         rest.mul_f64(0.5 + 0.5 * lot()).max(asked_for.unwrap_or_default())
     }
 
-    /// Whether the last try went well, or there was none.
-    pub fn is_fresh(&self) -> bool {
-        self.next == FIRST
-    }
-
     /// It went well: the next rest is a short one.
     pub fn reset(&mut self) {
         self.next = FIRST;

@@ -34,7 +34,7 @@ impl Failure {
 
     /// Whether a healthy API server ends a watch like this now and then.
     pub fn is_usual(&self) -> bool {
-        matches!(self, Failure::Gone | Failure::Silent(_))
+        matches!(self, Failure::Gone | Failure::Broken(_) | Failure::Silent(_))
     }
 
     pub fn asked_rest(&self) -> Option<Duration> {

@@ -128,7 +128,6 @@ impl Pods {
         if let Some(played) = state.watches.pop_front() {
             return played;
         }
-        drop(state);
         let from =
             target.rsplit_once("resourceVersion=").and_then(|(_, version)| version.parse().ok()).unwrap_or_default();
         vec![
