@@ -23,6 +23,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.authenticated("none", "missing");
     metrics.decided("allow", took);
     metrics.reviewed(took, Some("timeout"));
+    metrics.bound("match");
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
     let text = metrics.render(AuditCounts { written: 1, dropped: 1 }).unwrap();
