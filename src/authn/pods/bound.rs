@@ -65,7 +65,7 @@ impl<A: Authenticator> Bound<A> {
         if let Some(uid) = workload.pod_uid.as_deref().filter(|_| !binding::is_elsewhere(workload, node)) {
             let needs_address = self.settings.binding != Binding::Off;
             let told = pods.wait_for(|index| match index.find(uid) {
-                Answer::Known(pod) => !needs_address || !pod.addresses.is_empty() || !index.is_live(),
+                Answer::Known(pod) => !needs_address || !pod.addresses.is_empty() || index.is_failing(),
                 Answer::Absent | Answer::Unsure(_) => !index.is_about_to_tell(uid),
             });
             // Told or not, what is known now decides.

@@ -11,7 +11,7 @@ const MAX_WEIGHT: usize = 32 * 1024 * 1024;
 /// Whether the index can be believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// The first list is under way.
+    /// A list or a watch is being begun; what is missing may be known in a moment.
     Starting,
     /// Listed, and followed since.
     Live,
@@ -55,17 +55,17 @@ impl<T: Kind> Index<T> {
             (Some(object), _) => Answer::Known(object.clone()),
             (None, Health::Live) => Answer::Absent,
             (None, Health::Failing(cause)) => Answer::Unsure(cause.clone()),
-            (None, Health::Starting) => Answer::Unsure("they have not been listed yet".into()),
+            (None, Health::Starting) => Answer::Unsure("the watch is only being begun".into()),
         }
     }
 
     /// Whether a word about this key may come any moment.
     pub fn is_about_to_tell(&self, key: &str) -> bool {
-        !self.objects.contains_key(key) && !matches!(self.health, Health::Failing(_))
+        !self.objects.contains_key(key) && !self.is_failing()
     }
 
-    pub fn is_live(&self) -> bool {
-        self.health == Health::Live
+    pub fn is_failing(&self) -> bool {
+        matches!(self.health, Health::Failing(_))
     }
 
     /// Takes what was added or has changed. `false`: it does not fit and is not known from now on.
@@ -116,7 +116,7 @@ mod tests {
         assert!(index.put(pod("a", 1)));
         let failing = Health::Failing("RBAC".into());
         for (health, unknown, about_to_tell) in [
-            (Health::Starting, Answer::Unsure("they have not been listed yet".into()), true),
+            (Health::Starting, Answer::Unsure("the watch is only being begun".into()), true),
             (Health::Live, Answer::Absent, true),
             (failing, Answer::Unsure("RBAC".into()), false),
         ] {

@@ -1,4 +1,4 @@
-//! A list, read while it arrives: a page of pods may be many MiB, of which a few KiB are kept.
+//! A list, read while it arrives: a list of pods may be many MiB, of which a few KiB are kept.
 
 use std::fmt;
 use std::io::{self, Read};

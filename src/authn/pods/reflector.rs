@@ -90,6 +90,7 @@ impl<T: Kind> Reflector<T> {
         self.recover();
         let begun = Instant::now();
         let ended = self.follow(lines).await;
+        self.index.send_modify(|index| index.health = Health::Starting);
         let at_once = begun.elapsed() < AT_ONCE;
         if !at_once {
             self.prosper();
@@ -187,7 +188,7 @@ impl<T: Kind> Reflector<T> {
             (self.version, self.exact) = (None, true);
         }
         let error = failure.describe::<T>();
-        if failure.is_usual() && !self.excused && self.index.borrow().is_live() {
+        if failure.is_usual() && !self.excused && self.told.is_none() {
             self.excused = true;
             tracing::debug!(error, "the watch of {} is begun anew", T::NOUN);
             return;
@@ -259,15 +260,17 @@ mod tests {
         let broken = || Failure::Broken("x".into());
         for _ in 0..2 {
             reflector.fail(&broken());
-            assert!(known.borrow().is_live());
+            assert!(!known.borrow().is_failing());
+            reflector.recover();
             reflector.prosper();
         }
         reflector.fail(&broken());
-        assert!(known.borrow().is_live());
-        reflector.fail(&broken());
-        assert!(!known.borrow().is_live());
+        assert!(!known.borrow().is_failing());
         reflector.recover();
-        assert!(known.borrow().is_live());
+        reflector.fail(&broken());
+        assert!(known.borrow().is_failing());
+        reflector.recover();
+        assert_eq!(known.borrow().health, Health::Live);
     }
 
     #[tokio::test]
