@@ -212,7 +212,7 @@ async fn a_watch_that_fails_is_taken_up_again_and_misses_nothing() {
         until(what, || changed.all_played()).await;
         changed.put(pod("127.0.0.1", json!({})));
         world.until_status(what, 200).await;
-        assert!(world.pods().asked("watch=true").len() >= 3, "{what}");
+        until(what, || world.pods().asked("watch=true").len() >= 3).await;
         if what.contains("410") {
             let lists: Vec<_> =
                 world.pods().asked("pods").into_iter().filter(|asked| !asked.contains("watch")).collect();
@@ -251,6 +251,7 @@ async fn without_rbac_the_log_says_once_which_cluster_role_to_bind() {
     let (world, process) = world.spawn().await;
     until("eight lists", || pods.all_played()).await;
     world.until_status("the rights are there", 200).await;
+    until("the log tells of the end", || process.stderr().matches("can be watched again").count() == 2).await;
     let log = process.stderr();
     for (part, times) in [
         ("pods cannot be watched", 1),
