@@ -9,8 +9,8 @@ use crate::policy::Decision;
 use crate::policy::input::Node;
 
 /// How many decisions are remembered at most. Each has one place, and gives it up to the next that falls on it.
-const PLACES: usize = 4096;
-/// A decision with a longer reason is not remembered, so that all of them stay below 3 MB.
+const PLACES: usize = 1024;
+/// A decision with a longer reason is not remembered, so that all of them stay below 1 MB.
 const MAX_REASON: usize = 512;
 
 /// What a policy said of the documents it saw last. It lives and ends with its policy.
