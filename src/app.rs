@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::audit::{Trail, Writer};
 use crate::authn::session::{Session, SessionSecret, TooShort};
-use crate::authn::{Authn, cluster};
+use crate::authn::{Authn, KubernetesSettings, cluster};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config};
 use crate::metrics::Metrics;
@@ -25,6 +25,7 @@ use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
 
 mod kubernetes;
+mod pods;
 
 use kubernetes::Kubernetes;
 
@@ -79,6 +80,7 @@ pub struct App {
     own: Own,
     config: Config,
     cluster: Option<String>,
+    watches: pods::Watches,
 }
 
 /// A program that accepts calls.
@@ -92,6 +94,8 @@ pub struct Running {
     /// Ends the admin listener when it is dropped, which is last: it tells that we are draining.
     _admin: JoinSet<()>,
     writer: Writer,
+    /// Ends the watches when it is dropped: calls under way still need them.
+    _watches: JoinSet<()>,
 }
 
 impl App {
@@ -102,13 +106,13 @@ impl App {
         let mut wrong = Vec::new();
         let mut keep = |error| wrong.push(error);
         let routes = Routes::compile(config.routes.clone()).map_err(Error::Routes).map_err(&mut keep).ok();
-        let policy = policy_engine(&config.policy).map_err(&mut keep).ok();
+        let policy = policy_engine(&config).map_err(&mut keep).ok();
         let secrets = Secrets::new(config.secrets.clone(), config.doppler.clone(), config.cache, metrics.clone());
         let secrets = secrets.map_err(Error::Secrets).map_err(&mut keep).ok();
         let session = session(&config).map_err(&mut keep).ok();
         let kubernetes = match &config.kubernetes {
-            Some(settings) => kubernetes::build(settings, &metrics).await.map(Some),
-            None => Ok(None),
+            Some(settings) => kubernetes::build(settings, &metrics).await,
+            None => Ok(Kubernetes::default()),
         };
         let kubernetes = kubernetes.map_err(|errors| errors.into_iter().for_each(&mut keep)).ok();
         let own = Own::default();
@@ -120,8 +124,7 @@ impl App {
         else {
             return Err(Errors(wrong));
         };
-        let kubernetes = kubernetes.map(|Kubernetes { authenticator, description }| (authenticator, description));
-        let (authenticator, cluster) = kubernetes.unzip();
+        let Kubernetes { authenticator, description: cluster, watches } = kubernetes;
         let pipeline = Pipeline {
             kubernetes: authenticator.is_some(),
             authn: Authn::new(session, authenticator),
@@ -131,7 +134,7 @@ impl App {
             metrics,
             trail: Trail::closed(),
         };
-        Ok(App { pipeline, own, config, cluster })
+        Ok(App { pipeline, own, config, cluster, watches })
     }
 
     /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
@@ -159,9 +162,19 @@ impl App {
         pipeline.authn.begin();
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
+        let watches = self.watches.into_iter().collect();
         let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
         let drain_delay = self.config.limits.drain_delay;
-        Ok(Running { listen, admin_listen, drain: starter, drain_delay, proxies, _admin: admin, writer })
+        Ok(Running {
+            listen,
+            admin_listen,
+            drain: starter,
+            drain_delay,
+            proxies,
+            _admin: admin,
+            writer,
+            _watches: watches,
+        })
     }
 }
 
@@ -225,12 +238,17 @@ fn upstreams(routes: &Routes, own: &Own) -> Result<Upstreams, Error> {
     })
 }
 
-fn policy_engine(settings: &policy::Settings) -> Result<Box<dyn PolicyEngine>, Error> {
-    Ok(match settings {
+fn policy_engine(config: &Config) -> Result<Box<dyn PolicyEngine>, Error> {
+    let without_metadata = config.kubernetes.as_ref().is_some_and(KubernetesSettings::is_without_metadata);
+    Ok(match &config.policy {
         policy::Settings::Off => Box::new(policy::Off),
         policy::Settings::Fixed { default_allow } => Box::new(policy::Fixed::new(*default_allow)),
         policy::Settings::Rego { policy_path, decision_path, timeout } => {
-            Box::new(Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?)
+            let rego = Rego::load(policy_path, decision_path, *timeout).map_err(Error::Policy)?;
+            match rego.mistake_without_metadata().filter(|_| without_metadata) {
+                Some(mistake) => return Err(Error::Policy(mistake.clone().into())),
+                None => Box::new(rego),
+            }
         }
     })
 }

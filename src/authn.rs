@@ -1,8 +1,8 @@
 //! Who calls: a credential in, an identity out.
 //!
 //! `token` looks at a token locally, `token_review` asks the API server, `jwks` verifies by its keys, `both` does one
-//! after the other, `cached` remembers what they said, `clusters` picks the cluster, `session` knows the laptop's shared
-//! secret. [`Authn`] sends each credential to the one authenticator that is for it.
+//! after the other, `cached` remembers what they said, `clusters` picks the cluster, `pods` looks at the caller's pod,
+//! `session` knows the laptop's shared secret. [`Authn`] sends each credential to the one authenticator that is for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,12 +26,15 @@ pub mod jwks;
 mod own_token;
 #[cfg(test)]
 mod played;
+pub mod pods;
 mod service_account;
 pub mod session;
 mod token;
 pub mod token_review;
 
 pub use error::{Blame, Error, Unavailable};
+pub(crate) use service_account::is_subdomain;
+
 pub use identity::{Attribute, Identity, User, Workload};
 
 /// A credential's SHA-256: what is kept of it.
@@ -139,4 +142,13 @@ pub struct KubernetesSettings {
     /// One TokenReview call, all included.
     pub timeout: std::time::Duration,
     pub max_reviews_per_second: std::num::NonZeroU32,
+    /// `None`: callers' pods are not looked at.
+    pub pods: Option<pods::Settings>,
+}
+
+impl KubernetesSettings {
+    /// Whether policies see workloads without labels and annotations.
+    pub fn is_without_metadata(&self) -> bool {
+        self.pods.as_ref().is_none_or(|pods| !pods.metadata)
+    }
 }

@@ -28,6 +28,7 @@ mod mistakes;
 mod operation;
 mod overrides;
 mod place;
+mod pods;
 mod policy;
 mod raw;
 mod read;

@@ -193,7 +193,7 @@ fn code_of_authn(error: &authn::Error) -> Code {
     use authn::Error as E;
     match error {
         E::Missing | E::WrongSessionSecret | E::SessionDisabled | E::KubernetesDisabled => Code::Unauthorized,
-        E::Malformed(_) | E::NotYetValid | E::WrongAudience { .. } | E::Refused(_) | E::OwnIdentity => {
+        E::Malformed(_) | E::NotYetValid | E::WrongAudience { .. } | E::Refused(_) | E::OwnIdentity | E::Pod(_) => {
             Code::InvalidToken
         }
         E::Expired | E::TooOld { .. } => Code::TokenExpired,

@@ -34,6 +34,7 @@ pub struct Metrics {
     tokenreview_duration: Histogram,
     tokenreview_errors: Family<ReasonLabels, Counter>,
     keys: keys::Keys,
+    pod_bindings: Family<ResultLabels, Counter>,
     secret_fetches: Family<FetchLabels, Counter>,
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
@@ -75,6 +76,11 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FetchLabels {
     store: &'static str,
     result: &'static str,
@@ -106,6 +112,7 @@ impl Default for Metrics {
             tokenreview_duration: requests_of(),
             tokenreview_errors: Family::default(),
             keys: keys::Keys::default(),
+            pod_bindings: Family::default(),
             secret_fetches: Family::default(),
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
@@ -146,6 +153,7 @@ impl Metrics {
         );
         r.register("k8s_tokenreview_errors", "TokenReview calls without an identity", self.tokenreview_errors.clone());
         self.keys.register(r);
+        r.register("pod_binding", "Callers' addresses compared with their pods", self.pod_bindings.clone());
         r.register("secret_fetches", "Calls to secret stores", self.secret_fetches.clone());
         r.register_with_unit(
             "secret_fetch_duration",
@@ -196,6 +204,11 @@ impl Metrics {
     /// The keys that sign a cluster's tokens were fetched, so many, or not, for a reason from a closed set.
     pub fn keys_fetched(&self, cluster: &str, outcome: Result<usize, &'static str>) {
         self.keys.fetched(cluster, outcome);
+    }
+
+    /// A caller's address was compared with its pod: `match`, or why not.
+    pub fn bound(&self, result: &'static str) {
+        self.pod_bindings.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// The exposition text (OpenMetrics 1.0), process metrics included.

@@ -1,5 +1,5 @@
 //! The API server as we need it: one question (a TokenReview, a public document), asked once, within a deadline, answered
-//! in bounded memory.
+//! in bounded memory; `open` leaves the answer's body to the caller.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::Client;
@@ -21,6 +21,8 @@ use rustls_pki_types::pem::PemObject;
 use super::Unavailable;
 use super::cluster::{Cluster, Error};
 use super::own_token::OwnToken;
+
+mod open;
 
 /// An answer that is longer is not read to its end.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -101,15 +103,21 @@ impl ApiServer {
     }
 
     /// Sends with our own credentials and reads a good answer to its end.
-    async fn send(&self, mut request: Request<Body>) -> Result<Bytes, Unavailable> {
+    async fn send(&self, request: Request<Body>) -> Result<Bytes, Unavailable> {
+        let answer = self.begin(request).await?;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(broken_off)?;
+        Ok(body.to_bytes())
+    }
+
+    /// Sends with our own credentials; the answer's head is a good one.
+    async fn begin(&self, mut request: Request<Body>) -> Result<Response<Body>, Unavailable> {
         if let Some(own) = &self.own_token {
             let authorization = own.authorization().await.ok_or(Unavailable::OwnToken)?;
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
         let answer = self.client().await.send(request).await.map_err(unreachable)?;
         check_status(answer.status(), answer.headers())?;
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(broken_off)?;
-        Ok(body.to_bytes())
+        Ok(answer)
     }
 
     /// The client, rebuilt first if the CA file has a new content; a bad one keeps the last good client.

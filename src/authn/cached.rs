@@ -187,6 +187,7 @@ mod tests {
             audiences: Vec::new(),
             expires_at,
             cluster: None,
+            metadata: Default::default(),
         }))
     }
 

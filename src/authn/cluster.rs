@@ -30,6 +30,7 @@ impl Environment {
 }
 
 /// A cluster we know how to reach; whether its API server is up is not asked here.
+#[derive(Clone)]
 pub struct Cluster {
     pub(super) config: Config,
     /// A file with our own token, renewed in place.
@@ -39,6 +40,7 @@ pub struct Cluster {
     source: Source,
 }
 
+#[derive(Clone)]
 enum Source {
     InCluster,
     Kubeconfig { path: PathBuf, context: String },

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pods;
+
 /// Why a caller was not authenticated. Texts go to the log; the caller gets a fixed text per code.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -37,6 +39,9 @@ pub enum Error {
     /// veilwarden's own ServiceAccount may not call through itself.
     #[error("token refused: it is the proxy's own identity")]
     OwnIdentity,
+    /// The call does not come from the pod that its token names.
+    #[error("token refused: {0}")]
+    Pod(pods::Refusal),
     /// Nobody could say who calls; the caller's credential may well be good.
     #[error("authentication unavailable: {0}")]
     Unavailable(#[from] Unavailable),
@@ -82,6 +87,9 @@ pub enum Unavailable {
     Throttled,
     #[error("the review was interrupted")]
     Interrupted,
+    /// The caller's pod or namespace is not known because the watch fails or has not begun.
+    #[error("the caller's pod is not known: {0}")]
+    Pods(Arc<str>),
 }
 
 /// Whose fault a failed authentication is, and with it what the caller is told.
@@ -108,7 +116,8 @@ impl Error {
             | Error::NotYetValid
             | Error::WrongAudience { .. }
             | Error::Refused(_)
-            | Error::OwnIdentity => Blame::Rejected,
+            | Error::OwnIdentity
+            | Error::Pod(_) => Blame::Rejected,
             Error::Unavailable(_) => Blame::Unavailable,
         }
     }
@@ -126,6 +135,7 @@ impl Error {
             Error::WrongAudience { .. } => "wrong_audience",
             Error::Refused(_) => "invalid",
             Error::OwnIdentity => "own_identity",
+            Error::Pod(refusal) => refusal.label(),
             Error::Unavailable(reason) => reason.label(),
         }
     }
@@ -147,6 +157,7 @@ impl Error {
                  expirationSeconds: 3600}}) and send that file's content; for a try, \
                  `kubectl create token SERVICEACCOUNT --audience {audience}`"
             )),
+            Error::Pod(refusal) => Some(refusal.hint().to_owned()),
             _ => None,
         }
     }
@@ -167,6 +178,7 @@ impl Unavailable {
             Unavailable::Unreadable(_) => "unreadable",
             Unavailable::Throttled => "throttled",
             Unavailable::Interrupted => "unknown",
+            Unavailable::Pods(_) => "pods_unknown",
         }
     }
 
@@ -187,7 +199,8 @@ impl Unavailable {
             | Unavailable::Unreadable(_)
             | Unavailable::NoKeys(_)
             | Unavailable::Throttled
-            | Unavailable::Interrupted => SOON,
+            | Unavailable::Interrupted
+            | Unavailable::Pods(_) => SOON,
         }
     }
 }
@@ -211,6 +224,7 @@ mod tests {
             Unavailable::Unreadable("x".into()),
             Unavailable::Throttled,
             Unavailable::Interrupted,
+            Unavailable::Pods("x".into()),
         ];
         let mut all = vec![
             Error::Missing,
@@ -224,6 +238,7 @@ mod tests {
             Error::WrongAudience { audience: "veilwarden".into() },
             Error::Refused("x".into()),
             Error::OwnIdentity,
+            Error::Pod(pods::Refusal::NoPod),
         ];
         all.extend(unavailable.map(Error::from));
         all
@@ -257,13 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_wrong_audience_has_a_hint_and_it_names_ours() {
+    fn only_a_wrong_audience_and_a_wrong_pod_have_a_hint() {
         for error in every_error() {
             match error {
                 Error::WrongAudience { .. } => {
                     let hint = error.hint().unwrap_or_default();
                     assert!(hint.contains("serviceAccountToken") && hint.contains("audience: veilwarden"), "{hint}");
                 }
+                Error::Pod(_) => assert!(error.hint().is_some(), "{error}"),
                 _ => assert!(error.hint().is_none(), "{error}"),
             }
         }

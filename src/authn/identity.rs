@@ -2,6 +2,7 @@
 
 /// Who calls, as established by an authenticator; never by what the caller merely claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each caller, behind an Arc")]
 pub enum Identity {
     Kubernetes(Workload),
     Static(User),
@@ -25,6 +26,8 @@ pub struct Workload {
     pub expires_at: Option<u64>,
     /// The configured name of the cluster, when there are several. Names and namespaces mean something within one only.
     pub cluster: Option<String>,
+    /// The pod's labels and the like; not from the review, and never remembered with it.
+    pub metadata: super::pods::Metadata,
 }
 
 /// The configured identity of session-secret callers.
@@ -122,6 +125,7 @@ mod tests {
             audiences: vec!["veilwarden".into()],
             expires_at: Some(1_800_000_000),
             cluster: Some("east".into()),
+            metadata: Default::default(),
         }
     }
 

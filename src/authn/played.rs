@@ -203,6 +203,7 @@ pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
         cache_entries: 1000,
         timeout: Duration::from_secs(20),
         max_reviews_per_second: std::num::NonZeroU32::new(10_000).unwrap(),
+        pods: None,
     }
 }
 

@@ -14,8 +14,8 @@ fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_ldh(text)
 }
 
-/// RFC 1123 subdomain as Kubernetes has it: labels with dots between, 253 bytes at most, which one label may fill.
-fn is_subdomain(text: &str) -> bool {
+/// RFC 1123 subdomain as Kubernetes has it, which names of nodes are too: labels with dots between, 253 bytes at most, which one label may fill.
+pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_ldh)
 }
 

@@ -18,6 +18,11 @@ impl From<raw::ValidateMethod> for ValidateMethod {
     }
 }
 
+/// How identities name the cluster of the section itself: only where there are others.
+pub(super) fn own_name(section: &raw::Kubernetes) -> Option<String> {
+    (!section.clusters.is_empty()).then(|| DEFAULT_CLUSTER.to_owned())
+}
+
 /// The entries of `kubernetes.clusters`. What they do not say is as in the section; `method` is the section's.
 pub(super) fn clusters(
     section: &raw::Kubernetes,
@@ -114,5 +119,7 @@ fn cluster(
         timeout: section.timeout.0,
         // `shape` lets no zero through; one review a second is what is left of it.
         max_reviews_per_second: section.max_reviews_per_second.try_into().unwrap_or(std::num::NonZeroU32::MIN),
+        // Pods are watched on our own node, which is not in this cluster.
+        pods: None,
     }
 }

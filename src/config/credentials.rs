@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::mistakes::{Report, quoted};
 use super::overrides::{Given, Outside};
 use super::place::Place;
-use super::{address, clusters, files, raw};
-use crate::authn::{DEFAULT_CLUSTER, KubernetesSettings, User, ValidateMethod};
+use super::{address, clusters, files, pods, raw};
+use crate::authn::{KubernetesSettings, User, ValidateMethod};
 
 /// The shortest session secret, in bytes.
 const SHORTEST_SECRET: usize = 16;
@@ -97,7 +97,9 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
     let token_path = path_or(&file.token_path, &raw::Kubernetes::default().token_path);
     let clusters = clusters::clusters(file, validate_method, report);
     let service_host = outside.variable("KUBERNETES_SERVICE_HOST").is_some();
-    if !kubernetes_is_on(setting, token_path.exists(), service_host) {
+    let on = kubernetes_is_on(setting, token_path.exists(), service_host);
+    let pods = pods::pods(file, on, outside, report);
+    if !on {
         return None;
     }
     if !file.require_audience {
@@ -114,7 +116,7 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
     }
     let kubeconfig = || outside.variable("KUBECONFIG").map(|given| PathBuf::from(given.value));
     Some(KubernetesSettings {
-        cluster: (!clusters.is_empty()).then(|| DEFAULT_CLUSTER.to_owned()),
+        cluster: clusters::own_name(file),
         validate_method,
         issuer: Some(file.issuer.clone()).filter(|issuer| !issuer.is_empty()),
         max_token_age: file.max_token_age.0,
@@ -134,6 +136,7 @@ pub(super) fn kubernetes(file: &raw::Kubernetes, outside: &Outside, report: &mut
         timeout: file.timeout.0,
         // `shape` lets no zero through; one review a second is what is left of it.
         max_reviews_per_second: file.max_reviews_per_second.try_into().unwrap_or(std::num::NonZeroU32::MIN),
+        pods,
     })
 }
 

@@ -28,6 +28,7 @@ pub struct Overrides {
     pub k8s_enabled: Option<String>,
     pub k8s_api_server: Option<String>,
     pub k8s_validate_method: Option<String>,
+    pub node_name: Option<String>,
     pub doppler_token: Option<SecretString>,
     pub doppler_base_url: Option<String>,
     pub doppler_project: Option<String>,

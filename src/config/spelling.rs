@@ -69,7 +69,6 @@ pub(super) fn known_elsewhere(place: &Place, key: &str) -> Option<Hint> {
         ("routes", "inject_format") => hint("renamed; use header_value_template", Some("header_value_template")),
         ("routes", "header_name") => hint("renamed; use inject_header", Some("inject_header")),
         ("policy", "default_action") => hint("renamed; use default_allow: true or false", Some("default_allow")),
-        ("kubernetes", "pod_metadata") => hint("not supported yet", None),
         ("kubernetes", "jwks_cache_ttl" | "jwks_refresh_interval") => {
             hint("not needed; keys are fetched every five minutes and kept for a day while that fails", None)
         }

@@ -4,6 +4,7 @@ use super::*;
 
 mod clusters;
 mod meaning;
+mod pods;
 mod rejection;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

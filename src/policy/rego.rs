@@ -40,6 +40,7 @@ pub struct Rego {
     engine: Engine,
     document: Document,
     plan: Arc<Plan>,
+    metadata: Option<Problem>,
     pace: Arc<Pace>,
     slow: Arc<Semaphore>,
     /// Decisions made before; none where the same document may be decided differently, or never comes twice.
@@ -57,17 +58,24 @@ impl Rego {
 
     /// The same for a policy that was already read, or that lies in no file.
     pub fn prepare(bundle: &Bundle, decision_path: &str, budget: Duration) -> Result<Self, Problems> {
-        let Loaded { engine, document, plan, took, repeats } =
+        let Loaded { engine, document, plan, metadata, took, repeats } =
             catch_unwind(|| load::load(bundle, decision_path, budget))
                 .unwrap_or_else(|_| Err(Self::panicked(bundle)))?;
         Ok(Self {
             engine,
             document,
             plan: Arc::new(plan),
+            metadata,
             pace: Arc::new(Pace::starting_at(took)),
             slow: Arc::new(Semaphore::new(MAX_SLOW)),
             memory: repeats.then(Memory::new),
         })
+    }
+
+    /// What is wrong with this policy where workloads come without labels and annotations: it looks at them, so a rule of
+    /// it would never fire.
+    pub fn mistake_without_metadata(&self) -> Option<&Problem> {
+        self.metadata.as_ref()
     }
 
     fn panicked(bundle: &Bundle) -> Problems {

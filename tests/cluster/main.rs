@@ -17,6 +17,7 @@ mod markdown;
 mod outage;
 #[path = "../it/documents/output.rs"]
 mod output;
+mod pods;
 mod process;
 mod reviews;
 mod signing_key;
@@ -101,10 +102,14 @@ fn trials(runtime: &Handle, cluster: &Shared) -> Vec<Trial> {
         manifests::the_api_server_accepts_every_manifest_and_pod_security_each_pod,
         manifests::helm_refuses_a_configuration_that_veilwarden_would_refuse_and_says_how_pods_call,
         documents::r133_w39_every_object_in_the_documents_is_valid,
+        pods::a_token_is_good_only_from_its_own_pod_and_for_as_long_as_that_lives,
+        pods::labels_and_their_changes_reach_the_policy,
+        pods::without_the_right_to_watch_pods_the_log_names_the_cluster_role_and_a_grant_heals_it,
     ];
     let exclusive = alone![
         reviews::a_restarted_api_server_knows_its_tokens,
         outage::an_outage_costs_new_callers_only_and_is_over_within_five_seconds,
+        pods::a_watch_outlives_a_restart_of_the_api_server,
     ];
     shared.into_iter().chain(exclusive).collect()
 }

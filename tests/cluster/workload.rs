@@ -5,7 +5,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +63,36 @@ impl Team {
     pub async fn delete_pod(&self, name: &str) {
         let at_once = DeleteParams::default().grace_period(0);
         self.api::<Pod>().delete(name, &at_once).await.expect("the pod is there");
+    }
+
+    /// Says what a kubelet would say of a running pod.
+    pub async fn running_at(&self, name: &str, address: &str) {
+        let status = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]});
+        self.patch_status(name, status).await;
+    }
+
+    /// Says what a kubelet would say of a pod whose containers have ended. Its address stays in its status.
+    pub async fn ended(&self, name: &str) {
+        self.patch_status(name, json!({"phase": "Succeeded"})).await;
+    }
+
+    async fn patch_status(&self, name: &str, status: Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        let patched = self.api::<Pod>().patch_status(name, &PatchParams::default(), &patch).await;
+        patched.unwrap_or_else(|error| panic!("the status of {name} is refused: {error}"));
+    }
+
+    /// Changes labels and annotations of a pod; `null` takes one away.
+    pub async fn label_pod(&self, name: &str, metadata: Value) {
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        self.api::<Pod>().patch(name, &PatchParams::default(), &patch).await.expect("the pod is there");
+    }
+
+    /// Changes labels of the namespace; `null` takes one away.
+    pub async fn label_namespace(&self, labels: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        namespaces.patch(&self.namespace, &PatchParams::default(), &patch).await.expect("the namespace is there");
     }
 
     /// A token for `service_account` by TokenRequest, good for an hour. `audience: None` asks for the API server's own;
@@ -129,6 +159,24 @@ pub async fn reviewer(cluster: &ControlPlane, namespace: &str) -> PathBuf {
     });
     create(&Api::<ClusterRoleBinding>::all(cluster.admin()), binding).await;
     kubeconfig
+}
+
+/// Gives `namespace/veilwarden` what a component of `deploy/kubernetes` gives `veilwarden/veilwarden`, from its own files.
+pub async fn grant(cluster: &ControlPlane, namespace: &str, component: &str) {
+    let file = |name: &str| -> Value {
+        let path = format!("{}/deploy/kubernetes/components/{component}/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let (role, mut binding) = (file("clusterrole"), file("clusterrolebinding"));
+    // Tests share the role; each has a binding of its own.
+    let roles = Api::<ClusterRole>::all(cluster.admin());
+    let name = role["metadata"]["name"].as_str().expect("a name").to_owned();
+    let apply = PatchParams::apply("cluster-tests").force();
+    roles.patch(&name, &apply, &Patch::Apply(&role)).await.expect("the role is good");
+    binding["metadata"]["name"] = format!("{namespace}-{component}").into();
+    binding["subjects"][0]["namespace"] = namespace.into();
+    create(&Api::<ClusterRoleBinding>::all(cluster.admin()), binding).await;
 }
 
 /// A kubeconfig file for `namespace/veilwarden` without any right.

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::world::keys::signed;
 use crate::world::kubernetes::{Kubernetes, claims};
-use crate::world::{Started, World};
+use crate::world::pods::pod;
+use crate::world::{Started, World, within};
 
 const EAST: &str = "https://east.test";
 
@@ -51,6 +52,28 @@ async fn a_policy_and_the_record_tell_clusters_apart() {
     }
     let reviewed = two("", ", validate_method: tokenreview", "allow if input.identity.cluster == \"default\"").await;
     reviewed.world.assert_works("reviewed at home").await;
+}
+
+#[tokio::test]
+async fn pods_are_those_of_the_default_cluster_whatever_judges_its_tokens() {
+    for method in ["tokenreview", "jwks", "both"] {
+        let section = format!(", validate_method: {method}, pod_binding: enforce, node_name: node-1");
+        let two = two(&section, ", validate_method: jwks", "allow := true").await;
+        let pods = &two.home().pods;
+        pods.put(pod("127.0.0.1", json!({})));
+        two.world.assert_works(method).await;
+        let far = two.world.bearer(&two.east_token).await;
+        two.world.assert_refused(&far, 401, "INVALID_TOKEN", "the same pod's name in another cluster").await;
+        let hint = far.json()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains("your pod's own cluster"), "{hint}");
+        let counted = "veilwarden_pod_binding_total{result=\"other_cluster\"}";
+        assert_eq!(two.world.sample(counted).await, 1.0, "{method}");
+        assert!(two.east.pods.asked("").is_empty(), "{method}: {:?}", two.east.pods.asked(""));
+
+        // Keys alone would not tell that the pod is gone.
+        pods.delete(pod("127.0.0.1", json!({})));
+        within(method, async { while two.world.send(two.world.ok("")).await.status != 401 {} }).await;
+    }
 }
 
 #[tokio::test]

@@ -193,14 +193,14 @@ async fn h12_a_known_workload_works_on_to_its_ttl_while_the_api_server_is_down()
 async fn h13_many_callers_with_one_new_token_are_one_review() {
     let world = World::new().await.kubernetes().await.start().await;
     let calls = (0..100).map(|_| world.send(world.ok("")));
-    let answers = futures(calls).await;
+    let answers = all_at_once(calls).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(api_server(&world).reviews(), 1);
     assert_eq!(world.a.seen().len(), 100);
 }
 
 /// All of them at once.
-async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub async fn all_at_once<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut pending: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|cx| {
         for (future, done) in &mut pending {

@@ -15,6 +15,7 @@ mod layers;
 mod leaks;
 mod lifecycle;
 mod mutations;
+mod pods;
 mod policy;
 mod programs;
 mod road;

@@ -63,6 +63,7 @@ pub fn workload(json: &[u8], audiences: Vec<String>, max_age: Duration, now: Sys
         audiences,
         expires_at: Some(payload.exp.min(oldest)),
         cluster: None,
+        metadata: Default::default(),
     })
 }
 
@@ -138,6 +139,7 @@ mod tests {
             audiences: vec!["veilwarden".into()],
             expires_at: Some(NOW + 3600),
             cluster: None,
+            metadata: Default::default(),
         };
         assert_eq!(judge(&claims(), DAY).expect("good"), expected);
         let unbound = judge(&without("/kubernetes.io", "pod"), DAY).expect("a token that is bound to no pod");

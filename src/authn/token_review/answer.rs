@@ -86,6 +86,7 @@ fn workload(user: UserInfo, audiences: Vec<String>, claims: &Claims) -> Result<W
         audiences,
         expires_at: claims.expires_at,
         cluster: None,
+        metadata: Default::default(),
     })
 }
 
@@ -148,6 +149,7 @@ mod tests {
             audiences: vec!["veilwarden".into()],
             expires_at: Some(1_900_000_000),
             cluster: None,
+            metadata: Default::default(),
         };
         assert_eq!(workload, expected);
     }

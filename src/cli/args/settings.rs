@@ -55,6 +55,10 @@ pub struct Settings {
     #[arg(long, value_name = "METHOD", help_heading = "Callers in Kubernetes")]
     k8s_validate_method: Option<String>,
 
+    /// The node that veilwarden runs on, for kubernetes.pod_binding and pod_metadata
+    #[arg(long, value_name = "NAME", help_heading = "Callers in Kubernetes")]
+    node_name: Option<String>,
+
     /// The Doppler token; others can see it in the process list
     #[arg(long, value_name = "TOKEN", value_parser = secret, help_heading = "Secrets")]
     doppler_token: Option<SecretString>,
@@ -105,6 +109,7 @@ impl Settings {
             k8s_enabled: self.k8s_enabled.clone(),
             k8s_api_server: self.k8s_api_server.clone(),
             k8s_validate_method: self.k8s_validate_method.clone(),
+            node_name: self.node_name.clone(),
             doppler_token: self.doppler_token.clone(),
             doppler_base_url: self.doppler_base_url.clone(),
             doppler_project: self.doppler_project.clone(),

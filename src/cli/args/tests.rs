@@ -61,7 +61,7 @@ fn every_flag_of_the_design_is_there() {
     let overrides = settings(
         "--listen 127.0.0.1:1 --admin-listen off --state-dir /s --session-secret aaaa --session-secret-file /f \
          --user-id i --user-email e --user-org o --k8s-enabled true --k8s-api-server https://k --k8s-validate-method jwks \
-         --doppler-token bbbb --doppler-base-url https://d --project p --config-name c --doppler-timeout 1s \
+         --node-name n --doppler-token bbbb --doppler-base-url https://d --project p --config-name c --doppler-timeout 1s \
          --secret-cache-ttl 2m --otel-enabled=false --log-level debug",
     )
     .overrides();

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, Switch, Time};
+use super::{Cluster, PodBinding, Switch, Time};
 
 /// How a token is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +64,15 @@ pub(in crate::config) struct Kubernetes {
     pub max_reviews_per_second: u32,
     /// Further clusters whose workloads may call. A token is judged by the cluster whose `issuer` it names.
     pub clusters: Vec<Cluster>,
+    /// Whether a call must come from an address of the pod that its token names: `warn` logs and counts what `enforce`
+    /// refuses. Needs `node_name` and the ClusterRole `veilwarden-pods`.
+    pub pod_binding: PodBinding,
+    /// Whether policies see labels and annotations of the caller's pod and labels of its namespace. Needs `node_name` and
+    /// the ClusterRoles `veilwarden-pods` and `veilwarden-namespaces`.
+    pub pod_metadata: bool,
+    /// The node that veilwarden runs on; only its pods are watched. Flag `--node-name`; in a DaemonSet the variable
+    /// `VEILWARDEN_NODE_NAME` by the downward API (`spec.nodeName`).
+    pub node_name: String,
 }
 
 impl Default for Kubernetes {
@@ -86,6 +95,9 @@ impl Default for Kubernetes {
             timeout: Time::seconds(2),
             max_reviews_per_second: 50,
             clusters: Vec::new(),
+            pod_binding: PodBinding::Off,
+            pod_metadata: false,
+            node_name: String::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The table of names, and how each value is read off a call.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
@@ -9,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Field, Node, Property, Shape};
+use crate::authn::pods::Texts;
 use crate::authn::{Identity, User, Workload};
 use crate::policy::{Error, Input};
 
@@ -61,7 +63,7 @@ pub static DOCUMENT: &[Field] = &[
         |call| text(call.agent_id),
     ),
     always("identity", Shape::Object(IDENTITY), "Who calls, as proved: every attribute known.", |call| {
-        Ok(Some(identity(call.identity)))
+        identity(call.identity).map(Some)
     }),
     always("client", Shape::Object(CLIENT), "What the caller merely claims about itself.", |call| {
         Ok(Some(client(call)))
@@ -81,6 +83,8 @@ const PARAM: Shape = Shape::Object(&[
     property("value", Shape::Text, true, "Its value, decoded; empty when there is none."),
 ]);
 
+const TEXTS: Shape = Shape::Map(&Shape::Text);
+
 const IDENTITY: &[Property] = &[
     property("type", Shape::OneOf(&["kubernetes", "static"]), true, "How the caller is known."),
     property("namespace", Shape::Text, false, "Kubernetes: the namespace."),
@@ -93,6 +97,9 @@ const IDENTITY: &[Property] = &[
     property("groups", Shape::List(&Shape::Text), false, "Kubernetes: the groups of the user."),
     property("audiences", Shape::List(&Shape::Text), false, "Kubernetes: the audiences that were confirmed."),
     property("expires_at", Shape::Number, false, "Kubernetes: when the token ends, seconds since the epoch."),
+    property("pod_labels", TEXTS, false, "Kubernetes, with `pod_metadata`: the pod's labels."),
+    property("pod_annotations", TEXTS, false, "Kubernetes, with `pod_metadata`: the pod's annotations."),
+    property("namespace_labels", TEXTS, false, "Kubernetes, with `pod_metadata`: the namespace's labels."),
     property("cluster", Shape::Text, false, "Kubernetes: the cluster's configured name, when there are several."),
     property("user_id", Shape::Text, false, "Static: the configured user's id."),
     property("user_email", Shape::Text, false, "Static: the configured user's address."),
@@ -197,12 +204,25 @@ fn headers(headers: &HeaderMap) -> Node<'_> {
     Node::Object(fields.collect())
 }
 
-fn identity(identity: &Identity) -> Node<'_> {
+fn identity(identity: &Identity) -> Result<Node<'_>, Error> {
     fn optional(text: &Option<String>) -> Option<Node<'_>> {
         text.as_deref().map(Node::text)
     }
+    fn texts(texts: &Option<Arc<Texts>>) -> Result<Option<Node<'_>>, Error> {
+        match texts.as_deref() {
+            None => Ok(None),
+            Some(Texts::Whole(texts)) => {
+                let members = texts.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), Node::text(value)));
+                Ok(Some(Node::Object(members.collect())))
+            }
+            // A part of them could lack the one that a rule denies by.
+            Some(Texts::TooLarge) => Err(Error::Evaluation(
+                "the labels or annotations of the caller's pod or namespace are too large".into(),
+            )),
+        }
+    }
     let kind = [("type", Some(Node::text(identity.kind())))];
-    match identity {
+    Ok(match identity {
         Identity::Kubernetes(workload) => members(kind.into_iter().chain([
             ("namespace", Some(Node::text(&workload.namespace))),
             ("service_account", Some(Node::text(&workload.service_account))),
@@ -214,6 +234,9 @@ fn identity(identity: &Identity) -> Node<'_> {
             ("groups", Some(Node::texts(&workload.groups))),
             ("audiences", Some(Node::texts(&workload.audiences))),
             ("expires_at", workload.expires_at.map(Node::Number)),
+            ("pod_labels", texts(&workload.metadata.pod_labels)?),
+            ("pod_annotations", texts(&workload.metadata.pod_annotations)?),
+            ("namespace_labels", texts(&workload.metadata.namespace_labels)?),
             ("cluster", optional(&workload.cluster)),
         ])),
         Identity::Static(user) => members(kind.into_iter().chain([
@@ -221,7 +244,7 @@ fn identity(identity: &Identity) -> Node<'_> {
             ("user_email", Some(Node::text(&user.email))),
             ("user_org", Some(Node::text(&user.org))),
         ])),
-    }
+    })
 }
 
 fn members<'a>(members: impl Iterator<Item = (&'static str, Option<Node<'a>>)>) -> Node<'a> {

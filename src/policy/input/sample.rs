@@ -1,11 +1,13 @@
 //! Made-up calls: what a policy is tried on before it is used, and what tests start from.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
+use crate::authn::pods::{Metadata, Texts};
 use crate::authn::{Identity, User, Workload};
 use crate::policy::Input;
 
@@ -41,6 +43,11 @@ impl Call {
             audiences: vec!["veilwarden".to_owned()],
             expires_at: Some(1_767_229_200),
             cluster: Some("sample".to_owned()),
+            metadata: Metadata {
+                pod_labels: texts(&[("app.kubernetes.io/name", "app"), ("tier", "backend")]),
+                pod_annotations: texts(&[("example.com/owner", "team-sample")]),
+                namespace_labels: texts(&[("kubernetes.io/metadata.name", "sample"), ("environment", "test")]),
+            },
         }))
     }
 
@@ -91,4 +98,9 @@ impl Call {
             intercepted: self.intercepted,
         }
     }
+}
+
+fn texts(texts: &[(&str, &str)]) -> Option<Arc<Texts>> {
+    let owned = texts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Some(Arc::new(Texts::Whole(owned.collect())))
 }

@@ -37,6 +37,7 @@ fn of(shape: &Shape) -> Value {
         Shape::LowerCaseMap(value) => {
             json!({"type": "object", "propertyNames": {"pattern": "^[^A-Z]*$"}, "additionalProperties": of(value)})
         }
+        Shape::Map(value) => json!({"type": "object", "additionalProperties": of(value)}),
         Shape::Object(properties) => object(properties.iter()),
     }
 }

@@ -25,6 +25,8 @@ pub enum Shape {
     List(&'static Shape),
     /// An object whose names come from the call, in lower case.
     LowerCaseMap(&'static Shape),
+    /// An object whose names come from the cluster, in any case.
+    Map(&'static Shape),
     /// An object with exactly these names.
     Object(&'static [Property]),
 }
@@ -45,7 +47,7 @@ impl Shape {
             Shape::Flag => "a boolean",
             Shape::Number => "a number",
             Shape::List(_) => "a list",
-            Shape::LowerCaseMap(_) | Shape::Object(_) => "an object",
+            Shape::LowerCaseMap(_) | Shape::Map(_) | Shape::Object(_) => "an object",
         }
     }
 }

@@ -9,12 +9,23 @@ use crate::policy::input::{DOCUMENT, Field, Property, Shape};
 #[derive(Debug, Default)]
 pub(crate) struct Mentioned {
     fields: Vec<&'static Field>,
+    /// What is wrong with the first mention of pod metadata where there is none.
+    pub metadata: Option<Problem>,
 }
 
 impl Mentioned {
     fn add(&mut self, field: &'static Field) {
         if !self.fields.iter().any(|known| std::ptr::eq(*known, field)) {
             self.fields.push(field);
+        }
+    }
+
+    /// Labels and annotations are there for workloads only when the configuration says so.
+    fn note_metadata(&mut self, steps: &[Step], file: &str) {
+        let [Step::Name(identity, _), Step::Name(name, place), ..] = steps else { return };
+        if identity == "identity" && ["pod_labels", "pod_annotations", "namespace_labels"].contains(&name.as_str()) {
+            let message = format!("there is no `input.identity.{name}` without kubernetes.pod_metadata: true");
+            self.metadata.get_or_insert_with(|| Problem::at(file, *place, message));
         }
     }
 
@@ -36,6 +47,13 @@ pub(crate) fn check(program: &Program, problems: &mut Vec<Problem>) -> Mentioned
     for module in &program.modules {
         let imports = module.imports.iter().filter_map(|import| follow_import(&import.path, &mut mentioned).err());
         problems.extend(imports.map(|wrong| wrong.in_file(&module.file)));
+        for import in &module.imports {
+            if let [Step::Name(root, _), steps @ ..] = &import.path[..]
+                && root == "input"
+            {
+                mentioned.note_metadata(steps, &module.file);
+            }
+        }
     }
     for (module, rule) in program.rules() {
         for reference in &rule.references {
@@ -43,6 +61,7 @@ pub(crate) fn check(program: &Program, problems: &mut Vec<Problem>) -> Mentioned
             if reference.root == "input" {
                 let found = follow(&reference.steps, &mut mentioned);
                 problems.extend(found.err().map(|wrong| wrong.in_file(&module.file)));
+                mentioned.note_metadata(&reference.steps, &module.file);
             }
         }
         for name in ["input", "data"] {
@@ -107,8 +126,9 @@ fn descend(shape: &'static Shape, path: String, steps: &[Step]) -> Result<(), Wr
             }
             descend(inner, format!("{path}[\"{name}\"]"), rest)
         }
+        (Shape::Map(inner), Step::Name(name, _)) => descend(inner, format!("{path}[\"{name}\"]"), rest),
         (Shape::List(item), Step::Constant(_) | Step::Open) => descend(item, format!("{path}[_]"), rest),
-        (Shape::LowerCaseMap(inner), Step::Open) => descend(inner, format!("{path}[_]"), rest),
+        (Shape::LowerCaseMap(inner) | Shape::Map(inner), Step::Open) => descend(inner, format!("{path}[_]"), rest),
         // Which member is meant is known only when evaluated.
         (Shape::Object(_), Step::Open) => Ok(()),
         (Shape::List(_), Step::Name(name, place)) => {

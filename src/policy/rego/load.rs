@@ -21,6 +21,7 @@ pub(super) struct Loaded {
     pub engine: Engine,
     pub document: Document,
     pub plan: Plan,
+    pub metadata: Option<Problem>,
     /// How long the last trial took.
     pub took: Duration,
     /// Whether it says the same of the same document, and there are documents that are the same.
@@ -42,7 +43,7 @@ pub(super) fn load(bundle: &Bundle, decision_path: &str, budget: Duration) -> Re
     let document = Document::of(mentioned.fields());
     let took = try_out(&mut engine, &plan, &document, &bundle.origin)?;
     let repeats = calls::are_repeatable(&program) && !mentioned.differ_each_time();
-    Ok(Loaded { engine, document, plan, took, repeats })
+    Ok(Loaded { engine, document, plan, metadata: mentioned.metadata, took, repeats })
 }
 
 fn engine(bundle: &Bundle) -> Result<Engine, Problems> {

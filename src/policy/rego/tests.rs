@@ -1,4 +1,6 @@
 use super::*;
+use crate::authn::Identity;
+use crate::authn::pods::Texts;
 use crate::policy::input::sample::Call;
 
 const PATH: &str = "veilwarden/authz/allow";
@@ -158,6 +160,47 @@ async fn i14_a_remembered_decision_is_for_the_same_document_only() {
     }
 }
 
+/// One pod's labels never decide for another, nor for the same pod once they have changed.
+#[tokio::test]
+async fn i14_a_decision_is_not_shared_between_different_labels_and_annotations() {
+    let texts = |pairs: &[(&str, &str)]| {
+        let owned = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Some(Arc::new(Texts::Whole(owned.collect())))
+    };
+    let rego = policy(
+        "allow if { input.identity.pod_labels.tier == \"gold\"; not input.identity.pod_annotations.hold; \
+         input.identity.namespace_labels.env == \"prod\" }",
+    );
+    assert!(rego.memory.is_some());
+    let (gold, prod, none) = (texts(&[("tier", "gold")]), texts(&[("env", "prod")]), texts(&[]));
+    let cases = [
+        (&gold, &none, &prod, true),
+        (&texts(&[("tier", "tin")]), &none, &prod, false),
+        (&texts(&[("tie", "rgold")]), &none, &prod, false),
+        (&none, &none, &prod, false),
+        (&None, &none, &prod, false),
+        (&gold, &texts(&[("hold", "")]), &prod, false),
+        (&gold, &None, &prod, true),
+        (&gold, &none, &texts(&[("env", "test")]), false),
+        (&gold, &none, &None, false),
+        (&prod, &none, &gold, false),
+    ];
+    // The second round is answered from the memory.
+    for round in 1..=2 {
+        for (labels, annotations, namespace, allowed) in cases {
+            let mut call = Call::kubernetes();
+            let Identity::Kubernetes(workload) = &mut call.identity else { panic!("a workload") };
+            workload.metadata.pod_labels = labels.clone();
+            workload.metadata.pod_annotations = annotations.clone();
+            workload.metadata.namespace_labels = namespace.clone();
+            let fingerprint = Fingerprint::of(&rego.document.read(&call.input()).expect("a document"));
+            assert_eq!(rego.memory.as_ref().unwrap().recall(fingerprint).is_some(), round == 2, "{labels:?}");
+            let decision = rego.decide(call.input()).await.unwrap();
+            assert_eq!(decision.allowed, allowed, "{round}: {labels:?} {annotations:?} {namespace:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_decision_is_remembered_unless_clock_or_chance_could_change_it() {
     for (text, remembers) in [
@@ -248,6 +291,15 @@ fn i06_unknown_names_under_input_do_not_load() {
         ("allow if input.query_params[0].keey == \"2\"", "there is no `input.query_params[_].keey`"),
         ("allow if input.method.name == \"2\"", "`input.method` is a string"),
         ("allow if input[0] == \"2\"", "`input` is an object and cannot be indexed by a number"),
+        ("allow if input.identity.pod_label.app", "(did you mean `pod_labels`?)"),
+        (
+            "allow if input.identity.pod_labels[\"app\"].x",
+            "`input.identity.pod_labels[\"app\"]` is a string and cannot be indexed by the name `x`",
+        ),
+        (
+            "allow if input.identity.pod_labels[0]",
+            "`input.identity.pod_labels` is an object and cannot be indexed by a number",
+        ),
         ("unused(x) if x == input.mehtod\nallow := true", "there is no `input.mehtod`"),
         ("allow if every x in [1] { x == input.mehtod }", "there is no `input.mehtod`"),
         ("allow if count([1 | input.mehtod == 1]) == 0", "there is no `input.mehtod`"),
@@ -260,6 +312,46 @@ fn i06_unknown_names_under_input_do_not_load() {
         let found = problems(text);
         assert!(found.contains(expected), "{text}: {found}");
     }
+}
+
+#[test]
+fn a_policy_that_reads_labels_says_where_for_a_configuration_without_them() {
+    let cases = [
+        ("allow if input.namespace == \"a\"", None),
+        ("allow if input.identity.pod_name == \"a\"", None),
+        (
+            "allow if input.identity.pod_labels[\"App/x.y\"] == \"a\"",
+            Some("p.rego:2:25: there is no `input.identity.pod_labels`"),
+        ),
+        ("allow if \"a\" in input.identity.pod_annotations", Some("there is no `input.identity.pod_annotations`")),
+        ("import input.identity.namespace_labels as l\nallow if l.env == \"a\"", Some("p.rego:2:23: there is no")),
+        (
+            "import input.identity as who\nallow if who.pod_labels.env == \"a\"",
+            Some("there is no `input.identity.pod_labels`"),
+        ),
+        (
+            "allow if object.get(input.identity, \"pod_labels\", {}).env == \"a\"",
+            Some("without kubernetes.pod_metadata: true"),
+        ),
+    ];
+    for (text, expected) in cases {
+        let mistake = policy(text).mistake_without_metadata().map(ToString::to_string);
+        match expected {
+            Some(part) => assert!(mistake.as_deref().is_some_and(|said| said.contains(part)), "{text}: {mistake:?}"),
+            None => assert_eq!(mistake, None, "{text}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn labels_that_are_too_large_are_an_error_and_never_cut() {
+    let labels = "default allow := false\nallow if not input.identity.pod_labels.blocked";
+    let mut call = Call::kubernetes();
+    assert!(decide(labels, &call).await.unwrap().allowed);
+    let Identity::Kubernetes(workload) = &mut call.identity else { panic!("a workload") };
+    workload.metadata.pod_labels = Some(Arc::new(Texts::TooLarge));
+    assert!(matches!(decide(labels, &call).await, Err(Error::Evaluation(_))));
+    assert!(decide("allow if input.namespace", &call).await.unwrap().allowed, "a policy that does not look at them");
 }
 
 #[test]

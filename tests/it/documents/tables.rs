@@ -24,6 +24,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.decided("allow", took);
     metrics.reviewed(took, Some("timeout"));
     metrics.keys_fetched("default", Ok(1));
+    metrics.bound("match");
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
     let text = metrics.render(AuditCounts { written: 1, dropped: 1 }).unwrap();

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::keys::{self, Documents, ISSUER};
+use super::pods::Pods;
 use super::recorder::{Recorder, Seen, Step};
 use super::signer::Signer;
 
@@ -34,6 +35,8 @@ pub struct Kubernetes {
     /// What it signs tokens with.
     pub signer: Signer,
     pub documents: Documents,
+    /// What it lists and watches.
+    pub pods: Pods,
     mode: Arc<Mutex<Mode>>,
 }
 
@@ -58,10 +61,13 @@ impl Kubernetes {
         let own_token = token_of(ourselves, &format!("own-{number}"), "https://kubernetes.default.svc", 3600);
         let recorder = Recorder::start().await;
         let mode = Arc::new(Mutex::new(Mode::Normal));
-        let documents = Documents::new(&[&signer]);
-        let (known, current, shown) = (token.clone(), mode.clone(), documents.clone());
-        recorder.script(move |seen| shown.play(seen).unwrap_or_else(|| play(&current.lock().unwrap(), &known, seen)));
-        Kubernetes { token, own_token, recorder, signer, documents, mode }
+        let (documents, pods) = (Documents::new(&[&signer]), Pods::default());
+        let (known, current, shown, watched) = (token.clone(), mode.clone(), documents.clone(), pods.clone());
+        recorder.script(move |seen| match seen.target().starts_with("/api/v1/") {
+            true => watched.play(seen),
+            false => shown.play(seen).unwrap_or_else(|| play(&current.lock().unwrap(), &known, seen)),
+        });
+        Kubernetes { token, own_token, recorder, signer, documents, pods, mode }
     }
 
     pub fn mode(&self, mode: Mode) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// What an upstream does once a request is there.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Wait before the next step; part of what is played, not of the test's own timing.
     Pause(Duration),
+    /// Send what arrives, until its sender is gone or the proxy hangs up.
+    Feed(Arc<tokio::sync::Mutex<mpsc::Receiver<Vec<u8>>>>),
     /// Wait until the test adds a permit.
     Wait(Arc<Semaphore>),
     /// Close the connection.
@@ -209,6 +211,19 @@ impl Recorder {
                 Step::Send(bytes) => {
                     if !self.send(stream, &bytes).await {
                         return false;
+                    }
+                }
+                Step::Feed(feed) => {
+                    let mut feed = feed.lock().await;
+                    let mut chunk = [0; 1024];
+                    loop {
+                        tokio::select! {
+                            bytes = feed.recv() => match bytes {
+                                Some(bytes) => if !self.send(stream, &bytes).await { return false },
+                                None => break,
+                            },
+                            read = stream.read(&mut chunk) => if !read.is_ok_and(|n| n > 0) { return false },
+                        }
                     }
                 }
                 Step::Pause(time) => tokio::time::sleep(time).await,
