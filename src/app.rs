@@ -165,7 +165,16 @@ impl App {
         let watches = self.watches.into_iter().collect();
         let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
         let drain_delay = self.config.limits.drain_delay;
-        Ok(Running { listen, admin_listen, drain: starter, drain_delay, proxies, _admin: admin, writer, _watches: watches })
+        Ok(Running {
+            listen,
+            admin_listen,
+            drain: starter,
+            drain_delay,
+            proxies,
+            _admin: admin,
+            writer,
+            _watches: watches,
+        })
     }
 }
 

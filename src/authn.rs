@@ -1,8 +1,8 @@
 //! Who calls: a credential in, an identity out.
 //!
 //! `token` looks at a token locally, `token_review` asks the API server, `jwks` verifies by its keys, `both` does one
-//! after the other, `cached` remembers what they said, `clusters` picks the cluster, `session` knows the laptop's shared
-//! secret. [`Authn`] sends each credential to the one authenticator that is for it.
+//! after the other, `cached` remembers what they said, `clusters` picks the cluster, `pods` looks at the caller's pod,
+//! `session` knows the laptop's shared secret. [`Authn`] sends each credential to the one authenticator that is for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 /// Who calls, as established by an authenticator; never by what the caller merely claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each caller, behind an Arc")]
 pub enum Identity {
     Kubernetes(Workload),
     Static(User),

@@ -9,6 +9,7 @@ use kube::config::Config;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use secrecy::SecretString;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,7 +113,10 @@ impl ControlPlane {
             url = self.url(),
             ca = self.directory.path().join("ca.pem").display(),
         );
-        fs::write(&path, text).expect("the test's directory is ours");
+        // Trials run at the same time, and another one's kubectl may be reading the file of that name just now.
+        let mut whole = tempfile::NamedTempFile::new_in(self.directory.path()).expect("the test's directory is ours");
+        whole.write_all(text.as_bytes()).expect("the test's directory is ours");
+        whole.persist(&path).expect("the test's directory is ours");
         path
     }
 

@@ -15,15 +15,21 @@ const VARIANTS: [(&str, Option<&str>); 4] = [
     ("deploy/kubernetes/overlays/host-network", Some("host-network")),
 ];
 
+/// The components, and the setting of the chart that stands for each.
+const COMPONENTS: [(&str, &str); 2] =
+    [("pod-watch", "config.kubernetes.pod_binding=enforce"), ("pod-metadata", "config.kubernetes.pod_metadata=true")];
+
 pub async fn the_chart_renders_what_kustomize_renders(cluster: &ControlPlane) {
     let tools = Tools::new(cluster);
     for (directory, overlay) in VARIANTS {
-        let kustomize = by_name(tools.kustomize(directory).await);
-        let chart = tools.chart(overlay).await.into_iter().filter(|object| !is_hook(object));
-        let chart = by_name(chart.collect());
-        assert_eq!(kustomize.keys().collect::<Vec<_>>(), chart.keys().collect::<Vec<_>>(), "{directory}");
-        for (name, object) in kustomize {
-            pretty_assert_eq(&object, &chart[&name], &format!("{directory}: {name}"));
+        same(tools.kustomize(directory).await, tools.chart(overlay, &[]).await, directory);
+        for (component, setting) in COMPONENTS {
+            // A component leaves the configuration to whoever uses it; the chart goes by it.
+            let kustomize = without_configuration(tools.kustomize_with(directory, component).await);
+            let chart = without_configuration(tools.chart(overlay, &[setting]).await);
+            let added = kustomize.iter().filter(|object| object["kind"] == "ClusterRole").count();
+            assert_eq!(added, if component == "pod-watch" { 2 } else { 3 }, "{directory}, {component}");
+            same(kustomize, chart, &format!("{directory}, {component}"));
         }
     }
     let default = tools.kustomize("deploy/kubernetes").await;
@@ -32,6 +38,20 @@ pub async fn the_chart_renders_what_kustomize_renders(cluster: &ControlPlane) {
         tools.kustomize("deploy/kubernetes/base").await,
         "what `kubectl apply -k deploy/kubernetes` takes"
     );
+}
+
+fn same(kustomize: Vec<Value>, chart: Vec<Value>, what: &str) {
+    let kustomize = by_name(kustomize);
+    let chart = by_name(chart.into_iter().filter(|object| !is_hook(object)).collect());
+    assert_eq!(kustomize.keys().collect::<Vec<_>>(), chart.keys().collect::<Vec<_>>(), "{what}");
+    for (name, object) in kustomize {
+        pretty_assert_eq(&object, &chart[&name], &format!("{what}: {name}"));
+    }
+}
+
+fn without_configuration(mut objects: Vec<Value>) -> Vec<Value> {
+    objects.retain(|object| object["metadata"]["name"] != "veilwarden-config");
+    objects
 }
 
 /// Applies namespaces for real and everything else in dry runs, so it needs the namespace `veilwarden` for itself.
@@ -58,9 +78,17 @@ pub async fn the_api_server_accepts_every_manifest_and_pod_security_each_pod(clu
         assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], level, "{directory}");
         tools.would_apply(&kustomize).await.unwrap_or_else(|error| panic!("{directory}: {error}"));
         create_pod(cluster, &daemonset).await.unwrap_or_else(|error| panic!("{directory}: {error}"));
-        let chart = tools.chart(overlay).await;
+        let chart = tools.chart(overlay, &[]).await;
         tools.would_apply(&chart).await.unwrap_or_else(|error| panic!("the chart, {overlay:?}: {error}"));
         assert_eq!(chart.iter().filter(|object| is_hook(object)).count(), 2, "the tests of `helm test` are among them");
+        for (component, setting) in COMPONENTS {
+            let kustomize = tools.kustomize_with(directory, component).await;
+            for objects in [&kustomize, &tools.chart(overlay, &[setting]).await] {
+                tools.would_apply(objects).await.unwrap_or_else(|error| panic!("{directory}, {component}: {error}"));
+            }
+            let daemonset = only(&kustomize, "DaemonSet");
+            create_pod(cluster, daemonset).await.unwrap_or_else(|error| panic!("{directory}, {component}: {error}"));
+        }
     }
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "privileged");
 }

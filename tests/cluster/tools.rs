@@ -54,8 +54,22 @@ impl Tools {
         )
     }
 
-    /// What the chart renders with the values of an overlay, for the version of the test's cluster.
-    pub async fn chart(&self, overlay: Option<&str>) -> Vec<Value> {
+    /// What kustomize renders of a directory with a component of ours put in.
+    pub async fn kustomize_with(&self, directory: &str, component: &str) -> Vec<Value> {
+        let own = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        // Kustomize takes no absolute path, so the way leads over the root.
+        let up = "../".repeat(own.path().canonicalize().expect("it is there").components().count() - 1);
+        let here = root().canonicalize().expect("it is there");
+        let path = |of: &str| format!("{up}{}/{of}", here.display().to_string().trim_start_matches('/'));
+        let component = path(&format!("deploy/kubernetes/components/{component}"));
+        let kustomization = serde_json::json!({"resources": [path(directory)], "components": [component]});
+        std::fs::write(own.path().join("kustomization.yaml"), kustomization.to_string()).expect("written");
+        self.kustomize(&own.path().display().to_string()).await
+    }
+
+    /// What the chart renders with the values of an overlay and with settings (`KEY=VALUE`), for the version of the test's
+    /// cluster.
+    pub async fn chart(&self, overlay: Option<&str>, settings: &[&str]) -> Vec<Value> {
         let version = self.kubectl(&["version", "--output=json"], "").await.expect("the API server answers");
         let version: Value = serde_json::from_str(&version).expect("JSON");
         let version = version["serverVersion"]["gitVersion"].as_str().expect("a version").to_owned();
@@ -63,6 +77,7 @@ impl Tools {
         let mut arguments = vec!["template", "veilwarden", "deploy/helm/veilwarden", "--namespace=veilwarden"];
         arguments.extend(["--set=namespace.create=true", "--kube-version", &version]);
         arguments.extend(values.as_deref());
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
         objects(&self.helm(&arguments).await.unwrap_or_else(|error| panic!("{overlay:?}: {error}")))
     }
 

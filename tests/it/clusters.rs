@@ -57,7 +57,7 @@ async fn a_policy_and_the_record_tell_clusters_apart() {
 #[tokio::test]
 async fn pods_are_those_of_the_default_cluster_whatever_judges_its_tokens() {
     for method in ["tokenreview", "jwks", "both"] {
-        let section = format!(", validate_method: {method}, pod_binding: enforce, node_name: n1");
+        let section = format!(", validate_method: {method}, pod_binding: enforce, node_name: node-1");
         let two = two(&section, ", validate_method: jwks", "allow := true").await;
         let pods = &two.home().pods;
         pods.put(pod("127.0.0.1", json!({})));
@@ -70,7 +70,8 @@ async fn pods_are_those_of_the_default_cluster_whatever_judges_its_tokens() {
         assert_eq!(two.world.sample(counted).await, 1.0, "{method}");
         assert!(two.east.pods.asked("").is_empty(), "{method}: {:?}", two.east.pods.asked(""));
 
-        pods.put(pod("10.244.1.7", json!({})));
+        // Keys alone would not tell that the pod is gone.
+        pods.delete(pod("127.0.0.1", json!({})));
         within(method, async { while two.world.send(two.world.ok("")).await.status != 401 {} }).await;
     }
 }

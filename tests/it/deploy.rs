@@ -1,5 +1,6 @@
 //! `deploy/` and the Dockerfile, as far as no tool and no cluster is needed; `tests/cluster` has the rest.
 
+mod components;
 mod configurations;
 mod copies;
 mod dockerfile;

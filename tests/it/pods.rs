@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::identity::all_at_once;
 use crate::world::kubernetes::http;
@@ -287,36 +285,4 @@ async fn what_is_known_stays_in_use_while_the_watch_is_interrupted() {
     world.assert_works("without the watch").await;
     down.add_permits(2);
     world.assert_works("with a watch again").await;
-}
-
-/// Reads an object of a component as its Kubernetes type, and fails where the type does not know a field.
-fn component<T: Serialize + DeserializeOwned>(path: &str) -> T {
-    let path = format!("{}/deploy/kubernetes/components/{path}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let written: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let object: T = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
-    assert_eq!(serde_json::to_value(&object).unwrap(), written, "{path}: a field is unknown");
-    object
-}
-
-#[test]
-fn the_components_grant_to_list_and_watch_one_resource_each_and_nothing_else() {
-    for (name, role, resource) in
-        [("pod-watch", "veilwarden-pods", "pods"), ("pod-metadata", "veilwarden-namespaces", "namespaces")]
-    {
-        let cluster_role: ClusterRole = component(&format!("{name}/clusterrole.yaml"));
-        let rule: PolicyRule =
-            serde_json::from_value(json!({"apiGroups": [""], "resources": [resource], "verbs": ["list", "watch"]}))
-                .unwrap();
-        assert_eq!((cluster_role.metadata.name.as_deref(), cluster_role.rules), (Some(role), Some(vec![rule])));
-        let binding: ClusterRoleBinding = component(&format!("{name}/clusterrolebinding.yaml"));
-        let subjects = binding.subjects.unwrap();
-        assert_eq!((binding.role_ref.name.as_str(), subjects.len()), (role, 1));
-        assert_eq!((subjects[0].namespace.as_deref(), subjects[0].name.as_str()), (Some("veilwarden"), "veilwarden"));
-    }
-    let patch: Value =
-        serde_saphyr::from_str(include_str!("../../deploy/kubernetes/components/pod-watch/node-name.yaml")).unwrap();
-    let variable = &patch["spec"]["template"]["spec"]["containers"][0]["env"][0];
-    assert_eq!(variable["name"], "VEILWARDEN_NODE_NAME");
-    assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "spec.nodeName");
 }

@@ -99,7 +99,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::OtherCluster { cluster } => write!(f, "its pod is one of the cluster `{cluster}`, not of this node"),
+            Refusal::OtherCluster { cluster } => {
+                write!(f, "its pod is one of the cluster `{cluster}`, not of this node")
+            }
             Refusal::NoPod => f.write_str("it is not bound to a pod"),
             Refusal::UnknownPod { pod, node } => write!(f, "its pod {pod} is not known on node {node}"),
             Refusal::WrongAddress { pod, expected, found } => {
@@ -160,11 +162,7 @@ mod tests {
             (|w| w.node_name = None, answer.clone(), Found::Pod(Arc::new(pod(&["10.0.0.1"], false)))),
             (|w| w.node_name = Some("node-2".into()), answer.clone(), unknown("prod/api-1")),
             (|w| w.cluster = Some("east".into()), answer.clone(), other_cluster.clone()),
-            (
-                |w| (w.cluster, w.pod_uid) = (Some("east".into()), None),
-                Answer::Unsure(unsure.clone()),
-                other_cluster,
-            ),
+            (|w| (w.cluster, w.pod_uid) = (Some("east".into()), None), Answer::Unsure(unsure.clone()), other_cluster),
             (|w| w.namespace = "other".into(), answer.clone(), unknown("other/api-1")),
             (|w| w.pod_name = Some("api-2".into()), answer.clone(), unknown("prod/api-2")),
             (|w| w.pod_name = None, answer.clone(), Found::Not(Refusal::NoPod)),

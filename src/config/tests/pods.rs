@@ -19,9 +19,8 @@ fn pods(kubernetes: &str, flags: &Overrides, variables: &[(&str, &str)]) -> Opti
 fn pods_are_looked_at_only_when_binding_or_metadata_ask_for_it() {
     let flags = Overrides { node_name: Some("node-2".to_owned()), ..Overrides::default() };
     let none = Overrides::default();
-    let settings = |node: &str, binding, metadata| {
-        Some(Settings { cluster: None, node_name: node.to_owned(), binding, metadata })
-    };
+    let settings =
+        |node: &str, binding, metadata| Some(Settings { cluster: None, node_name: node.to_owned(), binding, metadata });
     for (kubernetes, flags, expected) in [
         ("cache_ttl: 30s", &none, None),
         ("pod_binding: off", &none, None),

@@ -101,7 +101,6 @@ fn r44_to_r46_spellings_of_earlier_designs_name_the_right_key() {
             "kubernetes: {jwks_cache_ttl: 1h}\n",
             "2:14: kubernetes.jwks_cache_ttl: not needed; keys are fetched every five minutes and kept for a day while that fails",
         ),
-        ("kubernetes: {pod_metadata: true}\n", "2:14: kubernetes.pod_metadata: not supported yet"),
     ] {
         rejected(text, expected);
     }

@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 
 use super::{deploy, yaml};
 
-/// An object of the base, whose every field its type knows.
-fn object<T: Serialize + DeserializeOwned>(file: &str) -> T {
-    let written = yaml(&format!("kubernetes/base/{file}.yaml"));
+/// An object of `deploy/kubernetes`, whose every field its type knows.
+pub(super) fn object<T: Serialize + DeserializeOwned>(file: &str) -> T {
+    let written = yaml(&format!("kubernetes/{file}.yaml"));
     let object: T = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
     assert_eq!(serde_json::to_value(&object).unwrap(), written, "{file}: a field is unknown");
     object
 }
 
 fn daemonset() -> (DaemonSet, PodSpec, Container) {
-    let daemonset: DaemonSet = object("daemonset");
+    let daemonset: DaemonSet = object("base/daemonset");
     let pod = daemonset.spec.clone().unwrap().template.spec.unwrap();
     let [container] = <[Container; 1]>::try_from(pod.containers.clone()).expect("one container");
     (daemonset, pod, container)
@@ -59,11 +59,11 @@ fn r112_r113_the_objects_and_their_names_are_those_of_the_design() {
 
 #[test]
 fn r113_the_one_right_is_to_create_token_reviews() {
-    let role: ClusterRole = object("clusterrole");
+    let role: ClusterRole = object("base/clusterrole");
     let rules = serde_json::to_value(role.rules).unwrap();
     let only = json!([{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]);
     assert_eq!((rules, role.aggregation_rule), (only, None));
-    let binding: ClusterRoleBinding = object("clusterrolebinding");
+    let binding: ClusterRoleBinding = object("base/clusterrolebinding");
     let bound =
         json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "veilwarden-tokenreview"});
     assert_eq!(serde_json::to_value(binding.role_ref).unwrap(), bound);
@@ -73,7 +73,7 @@ fn r113_the_one_right_is_to_create_token_reviews() {
 
 #[test]
 fn the_namespace_enforces_pod_security_restricted() {
-    let labels = object::<Namespace>("namespace").metadata.labels.unwrap();
+    let labels = object::<Namespace>("base/namespace").metadata.labels.unwrap();
     for mode in ["enforce", "audit", "warn"] {
         assert_eq!(labels[&format!("pod-security.kubernetes.io/{mode}")], "restricted", "{mode}");
     }
@@ -81,7 +81,7 @@ fn the_namespace_enforces_pod_security_restricted() {
 
 #[test]
 fn the_service_keeps_calls_on_the_node() {
-    let service = object::<Service>("service").spec.unwrap();
+    let service = object::<Service>("base/service").spec.unwrap();
     assert_eq!(service.internal_traffic_policy.as_deref(), Some("Local"));
     assert_eq!(service.type_.as_deref(), Some("ClusterIP"));
     let (daemonset, _, container) = daemonset();
@@ -152,7 +152,7 @@ fn w67_the_pod_has_no_privilege_and_asks_for_no_more_than_it_uses() {
     let (_, pod, container) = daemonset();
     assert_eq!((pod.host_network, pod.host_pid, pod.host_ipc), (None, None, None));
     assert_eq!((pod.enable_service_links, pod.automount_service_account_token), (Some(false), Some(true)));
-    let account: ServiceAccount = object("serviceaccount");
+    let account: ServiceAccount = object("base/serviceaccount");
     assert_eq!(account.automount_service_account_token, Some(false), "only pods that ask for it get a token");
     let user = json!({
         "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
@@ -183,7 +183,7 @@ fn r116_the_tag_is_in_one_place() {
 
 #[test]
 fn r114_the_shipped_route_is_githubs() {
-    let _: ConfigMap = object("configmap");
+    let _: ConfigMap = object("base/configmap");
     let configuration: Value = serde_saphyr::from_str(&super::configuration(None)).unwrap();
     let route = json!([{
         "upstream_host": "api.github.com", "upstream_scheme": "https", "secret_id": "GITHUB_TOKEN",

@@ -43,6 +43,21 @@ capabilities:
   value: {{ .Values.doppler.config | quote }}
 {{- end -}}
 
+{{/* Whether the configuration looks at callers' pods: then there are the rights for it, and the node's name. */}}
+{{- define "veilwarden.watchesPods" -}}
+{{- $kubernetes := .Values.config.kubernetes | default dict -}}
+{{- if or $kubernetes.pod_metadata (has $kubernetes.pod_binding (list "warn" "enforce")) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- define "veilwarden.nodeName" -}}
+- name: VEILWARDEN_NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: spec.nodeName
+{{- end -}}
+
 {{- define "veilwarden.volumeMounts" -}}
 - name: config
   mountPath: /etc/veilwarden
