@@ -95,8 +95,8 @@ test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa
 
 .PHONY: test-demo
-test-demo: ## The release binary's own demonstration, whose five calls must all go as they should
-	$(CARGO) run --locked --release -- demo --once
+test-demo: image-binary ## The release binary's own demonstration, whose five calls must all go as they should
+	target/$(IMAGE_TARGET)/release/veilwarden demo --once
 
 .PHONY: test-tree
 test-tree: ## No second cryptographic library in the tree of dependencies
