@@ -104,7 +104,12 @@ test-tree: ## No second cryptographic library in the tree of dependencies
 	if [[ -n $$ring ]]; then echo "ring is in the tree; aws-lc-rs is the only one wanted:" >&2; echo "$$ring" >&2; exit 1; fi
 
 .PHONY: test-all
-test-all: begin-e2e test test-tree test-opa test-integration test-demo test-image test-nodes test-e2e ## Everything that must pass before a change is merged
+test-all: ## Everything that must pass before a change is merged; prints how long each part took
+	@for part in begin-e2e test test-tree test-opa test-integration test-demo test-image test-nodes test-e2e; do \
+		begun=$$SECONDS; echo "== $$part"; $(MAKE) --no-print-directory "$$part"; \
+		took+="$$(printf '%5d s  %s' $$((SECONDS - begun)) "$$part")"$$'\n'; \
+	done; \
+	printf 'how long each part took:\n%s' "$$took"
 
 .PHONY: bench
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own
