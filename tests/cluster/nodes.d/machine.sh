@@ -72,14 +72,18 @@ start_component() {
 }
 
 # The pid in its file is one of the machine's own numbers; the name is checked, because it could have been given again.
-# A process that dies loses its program first and its listeners later: only a dead one has given up its port.
+# A process that dies loses its program first, then its first thread, and its listeners with its last one.
 # shellcheck disable=SC2016 # the inner shell expands
 stop_component() {
 	inside "$1" bash -c '
 		read -r pid <"$1"
 		[[ $(readlink "/proc/$pid/exe") == "$2" ]] || exit 0
 		kill -KILL "$pid"
-		lives() { { read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null && [[ $state != [ZX] ]]; }
+		lives() {
+			{ read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null || return 1
+			threads=("/proc/$pid/task/"*)
+			[[ $state != [ZX] || ${#threads[@]} -gt 1 ]]
+		}
 		while lives; do sleep 0.02; done' stop "$STATE/$1/$2.pid" "$(command -v "$2")"
 }
 
