@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use self::evaluation::{Evaluation, Plan};
+use self::evaluation::{Evaluation, Judged, Plan};
 use self::load::Loaded;
 use self::memory::{Fingerprint, Memory};
 use self::pace::Pace;
@@ -89,7 +89,7 @@ impl Rego {
     }
 
     /// Decides about a document without looking into the memory.
-    async fn judge(&self, values: Vec<Option<Node<'_>>>) -> Result<Decision, Error> {
+    async fn judge(&self, values: Vec<Option<Node<'_>>>) -> Result<Judged, Error> {
         let evaluation = self.evaluation(values);
         if self.pace.is_slow() {
             return self.run_off_the_reactor(evaluation).await;
@@ -97,13 +97,13 @@ impl Rego {
         Self::run(evaluation, &self.plan, &self.pace)
     }
 
-    fn run(evaluation: Evaluation, plan: &Plan, pace: &Pace) -> Result<Decision, Error> {
+    fn run(evaluation: Evaluation, plan: &Plan, pace: &Pace) -> Result<Judged, Error> {
         let (decided, took) = evaluation.run(plan);
         pace.note(took);
         decided
     }
 
-    async fn run_off_the_reactor(&self, evaluation: Evaluation) -> Result<Decision, Error> {
+    async fn run_off_the_reactor(&self, evaluation: Evaluation) -> Result<Judged, Error> {
         let waiting = timeout(self.plan.budget, Arc::clone(&self.slow).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else { return Err(Error::Timeout) };
         let (plan, pace) = (Arc::clone(&self.plan), Arc::clone(&self.pace));
@@ -129,14 +129,16 @@ impl PolicyEngine for Rego {
     fn decide<'a>(&'a self, input: Input<'a>) -> BoxFuture<'a, Result<Decision, Error>> {
         Box::pin(async move {
             let values = self.document.read(&input)?;
-            let Some(memory) = &self.memory else { return self.judge(values).await };
+            let Some(memory) = &self.memory else { return Ok(self.judge(values).await?.decision) };
             let fingerprint = Fingerprint::of(&values);
             if let Some(decision) = memory.recall(fingerprint) {
                 return Ok(decision);
             }
-            let decision = self.judge(values).await?;
-            memory.note(fingerprint, &decision);
-            Ok(decision)
+            let judged = self.judge(values).await?;
+            if judged.whole {
+                memory.note(fingerprint, &judged.decision);
+            }
+            Ok(judged.decision)
         })
     }
 

@@ -46,11 +46,15 @@ pub(crate) fn check(program: &Program, built_ins: &BuiltIns, problems: &mut Vec<
 /// Whether the policy says the same of the same input, whenever and however often it is asked. To mention a built-in
 /// is enough, called or not: `with` can put one in another function's place.
 pub(crate) fn are_repeatable(program: &Program) -> bool {
-    let is_fine = |name: String| !UNREPEATABLE.contains(&name.as_str());
     program.rules().all(|(_, rule)| {
-        rule.calls.iter().all(|call| is_fine(call.path.join(".")))
-            && rule.references.iter().all(|reference| is_fine(reference.name()))
+        rule.calls.iter().all(|call| is_repeatable(&call.path.join(".")))
+            && rule.references.iter().all(|reference| is_repeatable(&reference.name()))
     })
+}
+
+/// Whether a function gives the same for the same arguments, and does nothing else.
+pub(crate) fn is_repeatable(name: &str) -> bool {
+    !UNREPEATABLE.contains(&name)
 }
 
 fn built_in(module: &Module, call: &Call, built_ins: &BuiltIns) -> Option<Problem> {

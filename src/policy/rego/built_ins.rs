@@ -67,6 +67,7 @@ fn hex(bytes: &[u8]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::loader::calls::is_repeatable;
 
     #[test]
     fn the_added_functions_give_what_opa_gives() {
@@ -87,6 +88,14 @@ mod tests {
             let found = cidr_intersects(&[text(one), text(other)]).expect("two ranges");
             assert_eq!(found, Value::from(meets), "{one} {other}");
         }
+    }
+
+    /// A new version of the interpreter that brings a clock or a die fails here: decisions by it must not be remembered.
+    #[test]
+    fn every_built_in_was_looked_at_for_clock_and_chance() {
+        let mark = |name: &str| if is_repeatable(name) { "" } else { "  # asked anew for each decision" };
+        let lines: Vec<String> = known().keys().map(|name| format!("{name}{}", mark(name))).collect();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub(super) struct Plan {
     pub budget: Duration,
 }
 
+/// A decision, and whether all that was evaluated for it could be.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub decision: Decision,
+    /// No after a denial whose reason could not be given: the next one may have it.
+    pub whole: bool,
+}
+
 /// An engine of its own, with the input already in it.
 pub(super) struct Evaluation {
     pub engine: Engine,
@@ -32,7 +40,7 @@ pub(super) struct Evaluation {
 
 impl Evaluation {
     /// Decides, and tells how long that took. A panic of the interpreter is an error like any other.
-    pub fn run(mut self, plan: &Plan) -> (Result<Decision, Error>, Duration) {
+    pub fn run(mut self, plan: &Plan) -> (Result<Judged, Error>, Duration) {
         let start = Instant::now();
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let decided = self.decide(plan, start);
@@ -43,31 +51,35 @@ impl Evaluation {
         (decided, start.elapsed())
     }
 
-    fn decide(&mut self, plan: &Plan, start: Instant) -> Result<Decision, Error> {
+    fn decide(&mut self, plan: &Plan, start: Instant) -> Result<Judged, Error> {
         let denied = match self.rule(&plan.decision, plan.budget, start)? {
             Value::Bool(true) => {
-                return Ok(Decision { allowed: true, reason: "allowed by OPA policy".to_owned() });
+                let decision = Decision { allowed: true, reason: "allowed by OPA policy".to_owned() };
+                return Ok(Judged { decision, whole: true });
             }
             Value::Bool(false) => "denied by OPA policy",
             Value::Undefined => "denied by OPA policy (no results)",
             other => return Err(Error::Evaluation(format!("{} is {}, not a boolean", plan.decision, noun(&other)))),
         };
-        let reason = self.reason(plan, start).unwrap_or_else(|| denied.to_owned());
-        Ok(Decision { allowed: false, reason })
+        let reason = self.reason(plan, start);
+        let whole = reason.is_ok();
+        let reason = reason.ok().flatten().unwrap_or_else(|| denied.to_owned());
+        Ok(Judged { decision: Decision { allowed: false, reason }, whole })
     }
 
-    /// The policy's own reason. That it cannot be given does not change the denial.
-    fn reason(&mut self, plan: &Plan, start: Instant) -> Option<String> {
-        match self.rule(plan.reason.as_ref()?, plan.budget, start) {
-            Ok(Value::String(reason)) => Some(reason.to_string()),
-            Ok(Value::Undefined) => None,
+    /// The policy's own reason, if it has one for this. That it cannot be given does not change the denial.
+    fn reason(&mut self, plan: &Plan, start: Instant) -> Result<Option<String>, Error> {
+        let Some(rule) = &plan.reason else { return Ok(None) };
+        match self.rule(rule, plan.budget, start) {
+            Ok(Value::String(reason)) => Ok(Some(reason.to_string())),
+            Ok(Value::Undefined) => Ok(None),
             Ok(other) => {
                 tracing::warn!(found = noun(&other), "deny_reason is not a string");
-                None
+                Ok(None)
             }
             Err(error) => {
                 tracing::warn!(%error, "deny_reason could not be evaluated");
-                None
+                Err(error)
             }
         }
     }

@@ -232,6 +232,18 @@ async fn an_error_is_not_remembered() {
 }
 
 #[tokio::test]
+async fn a_denial_whose_reason_could_not_be_given_is_not_remembered() {
+    let rego = policy(
+        "allow := false\ndeny_reason := sprintf(\"%d\", [to_number(input.path)]) if input.path != \"/v1/items/a%20b\"",
+    );
+    let call = for_path("/x");
+    let decided = rego.decide(call.input()).await.expect("a denial");
+    assert!(!decided.allowed && decided.reason.contains("denied by OPA policy"), "{decided:?}");
+    let fingerprint = Fingerprint::of(&rego.document.read(&call.input()).expect("a document"));
+    assert_eq!(rego.memory.as_ref().expect("a memory").recall(fingerprint), None);
+}
+
+#[tokio::test]
 async fn i06_every_way_to_mention_a_name_makes_it_available() {
     let rules = [
         "input.method == \"GET\"",
@@ -514,7 +526,7 @@ fn the_deepest_policy_that_loads_fits_a_worker_threads_stack() {
             let values = rego.document.read(&call.input()).expect("an input");
             let evaluation = rego.evaluation(values);
             let plan = Plan { decision: rego.plan.decision.clone(), reason: None, budget: Duration::from_secs(20) };
-            Rego::run(evaluation, &plan, &rego.pace).expect("a decision").allowed
+            Rego::run(evaluation, &plan, &rego.pace).expect("a decision").decision.allowed
         });
         assert!(worker.expect("a thread").join().expect("no overflow"));
     }
