@@ -33,7 +33,7 @@ mod token;
 pub mod token_review;
 
 pub use error::{Blame, Error, Unavailable};
-pub(crate) use service_account::is_subdomain;
+pub(crate) use service_account::{is_label, is_subdomain};
 
 pub use identity::{Attribute, Identity, User, Workload};
 

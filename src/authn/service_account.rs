@@ -10,11 +10,12 @@ pub fn parse(username: &str) -> Option<(&str, &str)> {
 }
 
 /// RFC 1123 label: 1 to 63 letters, digits and hyphens.
-fn is_label(text: &str) -> bool {
+pub fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_ldh(text)
 }
 
-/// RFC 1123 subdomain as Kubernetes has it, which names of nodes are too: labels with dots between, 253 bytes at most, which one label may fill.
+/// RFC 1123 subdomain as Kubernetes has it, which names of nodes are too: labels with dots between, 253 bytes at most,
+/// which one label may fill.
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_ldh)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::mistakes::Report;
 use super::place::Place;
 use super::{address, raw};
-use crate::authn::{DEFAULT_CLUSTER, KubernetesSettings, ValidateMethod};
+use crate::authn::{DEFAULT_CLUSTER, KubernetesSettings, ValidateMethod, is_label};
 
 impl From<raw::ValidateMethod> for ValidateMethod {
     fn from(method: raw::ValidateMethod) -> ValidateMethod {
@@ -57,12 +57,6 @@ pub(super) fn clusters(
         .zip(places())
         .map(|(entry, place)| cluster(section, method, entry, &place, report))
         .collect()
-}
-
-/// A label of RFC 1123.
-fn is_label(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    name.len() <= 63 && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// There is no default here: what lies about in our surroundings are credentials for our own cluster.
