@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The end-to-end tests: the image in a cluster of two nodes, called by ordinary pods, and the documents typed into it.
 #
-# usage: scripts/test_k8s_e2e.sh            start a cluster, test, remove it; a failed one stays up to be looked at
+# usage: scripts/test_k8s_e2e.sh            start a cluster, test, and remove it however that ends
 #        scripts/test_k8s_e2e.sh begin      start it and what has to grow old in it; the tests come later
 #
+# VEILWARDEN_KEEP_CLUSTER=1 leaves a failed one up, to be looked at.
 # With a Docker daemon that answers it is a kind cluster, else tests/cluster/nodes, which needs root and no daemon.
 # Wanted before: `make image` and, without Docker, `make cluster-tools`. The tests themselves need only KUBECONFIG and kubectl.
 set -euo pipefail
@@ -58,7 +59,10 @@ down() {
 	if [[ $kind == kind ]]; then kind delete cluster --name "$name"; else tests/cluster/nodes down; fi
 }
 
-is_up() { [[ -e .cache/$name.up ]] && "$VEILWARDEN_KUBECTL" get nodes >/dev/null 2>&1; }
+# What is in the image: a cluster that runs another program is begun anew.
+program() { sha256sum target/x86_64-unknown-linux-gnu/release/veilwarden | cut -d' ' -f1; }
+
+is_up() { [[ $(cat ".cache/$name.up" 2>/dev/null) == "$(program)" ]] && "$VEILWARDEN_KUBECTL" get nodes >/dev/null 2>&1; }
 
 # The documents come first: they are for a cluster in which there is nothing yet.
 begin() {
@@ -68,30 +72,34 @@ begin() {
 	"${kind}_environment"
 	cargo test --locked --test cluster -- guide::
 	VEILWARDEN_E2E=install cargo test --locked --test e2e
-	touch ".cache/$name.up"
+	program >".cache/$name.up"
 }
 
-finish() {
+# At the end of `begin` a good cluster stays, and so does a failed one that is to be looked at.
+clean_up() {
 	local status=$?
-	if [[ $status == 0 ]]; then
+	if [[ $status != 0 && ${VEILWARDEN_KEEP_CLUSTER:-} == 1 ]]; then
+		echo "test_k8s_e2e: failed; the cluster is still there to be looked at (make kubectl ARGS='…', make cluster-down)" >&2
+	elif [[ $status != 0 || $1 == run ]]; then
 		rm -f ".cache/$name.up"
 		down
-	else
-		echo "test_k8s_e2e: failed; the cluster is still there to be looked at (make kubectl ARGS='…', make cluster-down)" >&2
 	fi
 	exit "$status"
 }
 
 case ${1:-run} in
-begin) begin ;;
+begin)
+	trap 'clean_up begin' EXIT
+	begin
+	;;
 run)
+	trap 'clean_up run' EXIT
 	"${kind}_environment"
 	is_up || begin
-	trap finish EXIT
 	VEILWARDEN_E2E=run cargo test --locked --test e2e
 	;;
 *)
-	sed -n '4,5s/^# //p' "$0" >&2
+	sed -n '4,7s/^# //p' "$0" >&2
 	exit 2
 	;;
 esac
