@@ -78,13 +78,18 @@ test-nodes: cluster-tools ## That Kubernetes itself: it works, and nothing of it
 	tests/cluster/test-nodes
 
 .PHONY: test-e2e
-test-e2e: image cluster-tools ## The image in a real cluster of two nodes, called by pods; the documents, typed into it (root)
+test-e2e: image cluster-tools ## The image in a real cluster of two nodes, called by pods (root)
 	scripts/test_k8s_e2e.sh
 
 # The kubelet renews a token after eight minutes: what waits for that is started before the other tests.
 .PHONY: begin-e2e
 begin-e2e: image cluster-tools
+	$(CARGO) test --locked --all-targets --no-run
 	scripts/test_k8s_e2e.sh begin
+
+.PHONY: test-documents
+test-documents: image cluster-tools ## What the documents say to type into a cluster, typed into an empty one (root)
+	scripts/test_k8s_e2e.sh documents
 
 .PHONY: test-image
 test-image: image ## The container image: what is in it, and the demonstration run inside
@@ -105,11 +110,7 @@ test-tree: ## No second cryptographic library in the tree of dependencies
 
 .PHONY: test-all
 test-all: ## Everything that must pass before a change is merged; prints how long each part took
-	@for part in begin-e2e test test-tree test-opa test-integration test-demo test-image test-nodes test-e2e; do \
-		begun=$$SECONDS; echo "== $$part"; $(MAKE) --no-print-directory "$$part"; \
-		took+="$$(printf '%5d s  %s' $$((SECONDS - begun)) "$$part")"$$'\n'; \
-	done; \
-	printf 'how long each part took:\n%s' "$$took"
+	scripts/test-all
 
 .PHONY: bench
 bench: ## CPU time of the whole road beside a plain nginx, and the parts on their own

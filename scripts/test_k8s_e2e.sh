@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The end-to-end tests: the image in a cluster of two nodes, called by ordinary pods, and the documents typed into it.
+# The end-to-end tests: the image in a cluster of two nodes, called by ordinary pods; and what the documents say, typed into one.
 #
 # usage: scripts/test_k8s_e2e.sh            start a cluster, test, and remove it however that ends
 #        scripts/test_k8s_e2e.sh begin      start it and what has to grow old in it; the tests come later
+#        scripts/test_k8s_e2e.sh documents  type the documents into an empty cluster of their own, and remove it
 #
 # VEILWARDEN_KEEP_CLUSTER=1 leaves a failed one up, to be looked at.
 # With a Docker daemon that answers it is a kind cluster, else tests/cluster/nodes, which needs root and no daemon.
@@ -11,6 +12,10 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 name=veilwarden-e2e
+if [[ ${1:-run} == documents ]]; then
+	name=veilwarden-documents
+	export VEILWARDEN_CLUSTER=$PWD/.cache/documents-cluster
+fi
 client=veilwarden.test/client:1
 # What the documents call their client's image; any with curl and a shell will do.
 documented=curlimages/curl:8.17.0
@@ -64,13 +69,15 @@ program() { sha256sum target/x86_64-unknown-linux-gnu/release/veilwarden | cut -
 
 is_up() { [[ $(cat ".cache/$name.up" 2>/dev/null) == "$(program)" ]] && "$VEILWARDEN_KUBECTL" get nodes >/dev/null 2>&1; }
 
-# The documents come first: they are for a cluster in which there is nothing yet.
-begin() {
+up() {
 	rm -f ".cache/$name.up"
 	down >/dev/null 2>&1 || true
 	"${kind}_up"
 	"${kind}_environment"
-	cargo test --locked --test cluster -- guide::
+}
+
+begin() {
+	up
 	VEILWARDEN_E2E=install cargo test --locked --test e2e
 	program >".cache/$name.up"
 }
@@ -80,7 +87,7 @@ clean_up() {
 	local status=$?
 	if [[ $status != 0 && ${VEILWARDEN_KEEP_CLUSTER:-} == 1 ]]; then
 		echo "test_k8s_e2e: failed; the cluster is still there to be looked at (make kubectl ARGS='…', make cluster-down)" >&2
-	elif [[ $status != 0 || $1 == run ]]; then
+	elif [[ $status != 0 || $1 != begin ]]; then
 		rm -f ".cache/$name.up"
 		down
 	fi
@@ -92,6 +99,11 @@ begin)
 	trap 'clean_up begin' EXIT
 	begin
 	;;
+documents)
+	trap 'clean_up documents' EXIT
+	up
+	cargo test --locked --test cluster -- guide::
+	;;
 run)
 	trap 'clean_up run' EXIT
 	"${kind}_environment"
@@ -99,7 +111,7 @@ run)
 	VEILWARDEN_E2E=run cargo test --locked --test e2e
 	;;
 *)
-	sed -n '4,7s/^# //p' "$0" >&2
+	sed -n '4,8s/^# //p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -2,7 +2,7 @@
 //!
 //! `make test-integration` builds the API server and runs these; plain `cargo test` says so and passes. One control plane
 //! serves all tests. They run beside each other, each in namespaces of its own; one that stops the API server runs alone.
-//! Those of `guide` need a whole cluster instead, and run where one is named: `make test-e2e`.
+//! Those of `guide` need a whole cluster instead, and run where one is named: `make test-documents`.
 
 mod control_plane;
 mod demo;
