@@ -35,6 +35,8 @@ pub struct RouteSettings {
     /// `None`: allowed by policy, nothing injected.
     pub injection: Option<InjectionSettings>,
     pub allow_encoded_slash: bool,
+    /// A DNS label of its own, by which callers may name this route.
+    pub local_name: Option<String>,
     pub timeouts: Timeouts,
 }
 
@@ -86,6 +88,8 @@ pub enum Error {
     Template(#[from] template::Error),
     #[error("duplicate route for host \"{0}\"")]
     Duplicate(String),
+    #[error("local_name {0:?} is another route's already")]
+    DuplicateLocalName(String),
 }
 
 /// One upstream that calls may be sent to.
@@ -102,6 +106,7 @@ pub struct Route {
     pub ca_file: Option<PathBuf>,
     pub injection: Option<Injection>,
     pub allow_encoded_slash: bool,
+    pub local_name: Option<String>,
     pub timeouts: Timeouts,
     name: String,
     host_header: HeaderValue,
@@ -133,6 +138,7 @@ impl Route {
             ca_file: settings.ca_file,
             injection: settings.injection.map(Injection::compile).transpose()?,
             allow_encoded_slash: settings.allow_encoded_slash,
+            local_name: settings.local_name,
             timeouts: settings.timeouts,
             name,
             host_header,
@@ -170,6 +176,7 @@ impl Injection {
 pub struct Routes {
     all: Vec<Arc<Route>>,
     by_name: HashMap<String, Vec<Arc<Route>>>,
+    by_local_name: HashMap<String, Arc<Route>>,
 }
 
 impl Routes {
@@ -191,6 +198,11 @@ impl Routes {
         if namesakes.iter().any(|other| other.port == route.port || other.host.port() == route.host.port()) {
             return Err(Error::Duplicate(route.name().to_owned()));
         }
+        if let Some(name) = &route.local_name
+            && self.by_local_name.insert(name.clone(), route.clone()).is_some()
+        {
+            return Err(Error::DuplicateLocalName(name.clone()));
+        }
         namesakes.push(route.clone());
         self.all.push(route);
         Ok(())
@@ -203,6 +215,11 @@ impl Routes {
             Some(port) => namesakes.iter().find(|route| route.port == port),
             None => namesakes.iter().find(|route| route.host.port().is_none()),
         }
+    }
+
+    /// The route with this `local_name`.
+    pub fn find_local(&self, name: &str) -> Option<&Arc<Route>> {
+        self.by_local_name.get(name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
@@ -224,6 +241,7 @@ mod tests {
             ca_file: None,
             injection: None,
             allow_encoded_slash: false,
+            local_name: None,
             timeouts: Timeouts { connect: second, first_byte: second, idle: second },
         }
     }

@@ -3,10 +3,12 @@
 
 mod authenticated;
 mod authorized;
+mod destination;
 mod prepared;
 mod received;
 
 pub use authenticated::Authenticated;
 pub use authorized::{Authorized, Rules};
+pub use destination::{Destination, names_local_host};
 pub use prepared::Prepared;
 pub use received::{Arrival, Received};

@@ -7,6 +7,7 @@ use super::address::{self, is_loopback_host};
 use super::mistakes::{Report, quoted};
 use super::place::Place;
 use super::{host, injection, listeners, raw, spelling};
+use crate::authn::is_label;
 use crate::request::Host;
 use crate::route::{InjectionSettings, RouteSettings, Scheme, Timeouts};
 
@@ -21,7 +22,7 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     if file.is_empty() {
         report.add(&Place::of("routes"), "no routes: without one, every call is refused; see examples/minimal.yaml");
     }
-    let mut first = HashMap::new();
+    let (mut first, mut names) = (HashMap::new(), HashMap::new());
     let mut routes = Vec::new();
     for (index, raw) in file.iter().enumerate() {
         let place = Place::of("routes").index(index);
@@ -38,6 +39,9 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
             } else {
                 first.insert(target, place.clone());
             }
+        }
+        if let Some(name) = &settings.local_name {
+            check_unique(name, &place.key("local_name"), &mut names, report);
         }
         if let Some(injection) = &settings.injection {
             check_secret(&injection.secret_id, &place.key("secret_id"), known, report);
@@ -71,11 +75,36 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
         injection: injection(raw, place, report),
         allow_encoded_slash: raw.allow_encoded_slash,
+        local_name: local_name(&raw.local_name, &place.key("local_name"), report),
         timeouts: Timeouts {
             connect: raw.timeouts.connect.0,
             first_byte: raw.timeouts.first_byte.0,
             idle: raw.timeouts.idle.0,
         },
+    }
+}
+
+/// A DNS label in lower case, as a path has no other spelling of it.
+fn local_name(text: &str, place: &Place, report: &mut Report) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    if is_label(text) {
+        return Some(text.to_owned());
+    }
+    let bare = text.trim_start_matches("/_route").trim_matches('/').trim_end_matches(".localhost");
+    let near: String = bare.to_ascii_lowercase().replace(['_', '.', ' '], "-");
+    let hint = if is_label(&near) { format!("; did you mean {}?", quoted(&near)) } else { String::new() };
+    let message = "is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens";
+    report.add(place, format!("{} {message}{hint}", quoted(text)));
+    None
+}
+
+fn check_unique(name: &str, place: &Place, names: &mut HashMap<String, Place>, report: &mut Report) {
+    if let Some(before) = names.get(name) {
+        report.add(place, format!("{} already stands in {before}; each route has its own", quoted(name)));
+    } else {
+        names.insert(name.to_owned(), place.clone());
     }
 }
 

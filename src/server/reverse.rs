@@ -18,6 +18,7 @@ use super::{Drain, admin};
 use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
 use crate::pipeline::{Answer, Pipeline};
 use crate::request::fields;
+use crate::stages::names_local_host;
 
 /// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
 const PARSER_SLACK: usize = 16 << 10;
@@ -97,7 +98,9 @@ impl Reverse {
     }
 }
 
-/// `/healthz` without an upstream's name is a question to us; with one it is that upstream's path.
+/// `/healthz` without an upstream's name, in `X-Upstream-Host` or as `NAME.localhost` in `Host`, is a question to us;
+/// with one it is that upstream's path.
 fn asks_for_health<B>(request: &Request<B>) -> bool {
-    request.uri().path() == "/healthz" && !request.headers().contains_key(fields::UPSTREAM_HOST)
+    let headers = request.headers();
+    request.uri().path() == "/healthz" && !headers.contains_key(fields::UPSTREAM_HOST) && !names_local_host(headers)
 }

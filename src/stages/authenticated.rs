@@ -10,7 +10,7 @@ use crate::authn::Identity;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::policy::{self, Decision};
-use crate::request::{self, Host, path};
+use crate::request::{self, path};
 use crate::route::Route;
 
 /// A call whose caller is known, but not whether it may be made.
@@ -30,15 +30,8 @@ impl<B> Authenticated<B> {
     where
         B: Sync,
     {
-        let host = self.upstream_host(record)?;
-        let route = match rules.routes.find(&host) {
-            Some(route) => Arc::clone(route),
-            // Some names have an underscore; only a route can say so.
-            None if host.name().contains('_') => {
-                return Err(request::Error::InvalidHost("the host has a character that no host name has").into());
-            }
-            None => return Err(Error::NoRoute),
-        };
+        let found = self.call.destination.route(&rules.routes, &mut record.upstream_host);
+        let route = Arc::clone(found?);
         route.name().clone_into(&mut record.upstream_host);
         record.route = Some(Arc::clone(&route));
         if self.call.encoded_slash && !route.allow_encoded_slash {
@@ -46,20 +39,6 @@ impl<B> Authenticated<B> {
         }
         self.ask_policy(rules, &route, metrics, record).await?;
         Ok(Authorized::new(self.call, route))
-    }
-
-    fn upstream_host(&self, record: &mut Record) -> Result<Host, request::Error> {
-        let text = match &self.call.upstream_host[..] {
-            [] => return Err(request::Error::MissingHost),
-            [one] => one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII"))?,
-            _ => return Err(request::Error::InvalidHost("X-Upstream-Host appears twice")),
-        };
-        if text.is_empty() {
-            return Err(request::Error::MissingHost);
-        }
-        let host = Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))?;
-        record.upstream_host = host.to_string();
-        Ok(host)
     }
 
     async fn ask_policy(

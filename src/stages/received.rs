@@ -8,7 +8,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use super::Authenticated;
+use super::{Authenticated, Destination};
 use crate::audit::Record;
 use crate::authn::Authn;
 use crate::error::Error;
@@ -33,8 +33,8 @@ pub struct Received<B> {
     /// A segment of the path has an encoded slash in it; the route says whether that is allowed.
     pub(super) encoded_slash: bool,
     pub(super) query: Option<String>,
-    /// `X-Upstream-Host`, not yet looked at: that comes after authentication.
-    pub(super) upstream_host: Vec<HeaderValue>,
+    /// Not yet looked at: that comes after authentication.
+    pub(super) destination: Destination,
     pub(super) headers: HeaderMap,
     pub(super) agent_id: String,
     pub(super) request_id: RequestId,
@@ -60,21 +60,21 @@ impl<B> Received<B> {
         }
         form?;
         let (path, encoded_slash, query) = check_target(&uri)?;
+        let (destination, path) = Destination::of(&headers, path);
         if in_target {
             let why = "the credential stands in the URL, where it would reach the upstream";
             return Err(request::Error::Malformed(why).into());
         }
-        record.path.clone_from(&path);
+        record.path = path.clone().into_owned();
         let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
         record.agent_id.clone_from(&agent_id);
-        let upstream_host = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
         fields::strip_request(&mut headers)?;
         Ok(Received {
             method,
-            path,
+            path: path.into_owned(),
             encoded_slash,
             query,
-            upstream_host,
+            destination,
             headers,
             agent_id,
             request_id: record.request_id(),
@@ -166,13 +166,13 @@ fn check_host(headers: &HeaderMap) -> Result<(), request::Error> {
 
 /// The canonical path, whether it has an encoded slash, and the query as it came. The gate has let only
 /// origin-form through.
-fn check_target(uri: &Uri) -> Result<(String, bool, Option<String>), request::Error> {
+fn check_target(uri: &Uri) -> Result<(Cow<'_, str>, bool, Option<String>), request::Error> {
     let canonical = path::canonical(uri.path())?;
     let query = uri.query().map(str::to_owned);
     if let Some(query) = &query {
         query::check(query)?;
     }
-    Ok((canonical.path.into_owned(), canonical.encoded_slash, query))
+    Ok((canonical.path, canonical.encoded_slash, query))
 }
 
 /// Whether the target has the credential in it, as it is or percent-encoded.

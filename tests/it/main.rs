@@ -1,6 +1,7 @@
 //! The real app against loopback peers. One binary, one file a subject; `world` is the harness.
 
 mod answers;
+mod base_urls;
 mod binary;
 mod clusters;
 mod deploy;

@@ -54,8 +54,8 @@ pub(in crate::config) struct Route {
     /// Further headers in which the caller's credential may stand, for example `x-api-key`.
     #[schemars(extend("x-later" = true))]
     pub caller_slots: Vec<String>,
-    /// A name under which callers reach this route by path.
-    #[schemars(extend("x-later" = true))]
+    /// A name under which callers reach this route by URL alone: `http://ADDRESS:8088/_route/NAME/…`, and
+    /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only.
     pub local_name: String,
     /// Whether CONNECT passes TLS through untouched.
     #[schemars(extend("x-later" = true))]

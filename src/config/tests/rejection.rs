@@ -199,7 +199,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         ("{upstream_host: \"*.a.test\"}", "3:21: routes[0].upstream_host: wildcard hosts are not supported yet"),
         ("{upstream_host: a.test, inject: [{header: X}]}", "3:37: routes[0].inject: not supported yet"),
         ("{upstream_host: a.test, caller_slots: [x-api-key]}", "3:43: routes[0].caller_slots: not supported yet"),
-        ("{upstream_host: a.test, local_name: a}", "3:41: routes[0].local_name: not supported yet"),
         ("{upstream_host: a.test, relay: true}", "3:36: routes[0].relay: not supported yet"),
         ("{upstream_host: a.test, secret_ids: [K]}", "3:41: routes[0].secret_ids: not supported yet"),
         ("{upstream_host: a.test, redact: redact}", "3:37: routes[0].redact: \"redact\" is not supported yet"),
@@ -278,6 +277,20 @@ fn l07_routes_that_mean_nothing_are_refused() {
             "3:55: routes[0].allow_cidrs[1]: \"10.0.0.1\" is not a network; did you mean \"10.0.0.1/32\"?",
         ),
         ("{upstream_host: a.test, timeouts: {idle: 0s}}", "3:46: routes[0].timeouts.idle: must be longer than 0s"),
+        (
+            "{upstream_host: a.test, local_name: GitHub}",
+            "3:41: routes[0].local_name: \"GitHub\" is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens; \
+             did you mean \"github\"?",
+        ),
+        (
+            "{upstream_host: a.test, local_name: /_route/api_v1/}",
+            "3:41: routes[0].local_name: \"/_route/api_v1/\" is not a DNS label: 1 to 63 lower-case letters, digits and inner \
+             hyphens; did you mean \"api-v1\"?",
+        ),
+        (
+            "{upstream_host: a.test, local_name: a/../b}",
+            "3:41: routes[0].local_name: \"a/../b\" is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens",
+        ),
     ] {
         rejected_route(text, expected);
     }
@@ -288,6 +301,16 @@ fn l07_routes_that_mean_nothing_are_refused() {
     rejected_whole(
         "",
         "veilwarden.yaml: routes: no routes: without one, every call is refused; see examples/minimal.yaml",
+    );
+}
+
+#[test]
+fn a_local_name_is_one_routes() {
+    let routes =
+        "routes:\n  - {upstream_host: a.test, local_name: api}\n  - {upstream_host: b.test, local_name: api}\n";
+    rejected_whole(
+        routes,
+        "veilwarden.yaml:3:41: routes[1].local_name: \"api\" already stands in routes[0].local_name; each route has its own",
     );
 }
 
