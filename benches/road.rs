@@ -19,7 +19,7 @@ use veilwarden::gate::{Gate, Limits};
 use veilwarden::metrics::Metrics;
 use veilwarden::policy::input::sample::Call;
 use veilwarden::policy::{PolicyEngine, Rego};
-use veilwarden::route::Template;
+use veilwarden::route::{Routes, Template};
 use veilwarden::secrets::Secret;
 use veilwarden::stages::{Arrival, Received};
 
@@ -86,7 +86,8 @@ fn parse(c: &mut Criterion) {
         let request = Request::get(TARGET);
         fields().into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(())
     };
-    let arrival = Arrival { peer: PEER, kubernetes: true };
+    let routes = Routes::default();
+    let arrival = Arrival { peer: PEER, kubernetes: true, routes: &routes };
     c.bench_function("request: the strict gate", |b| {
         b.iter_batched(
             || (request().expect("a good request").into_parts().0, record(&trail, &metrics)),

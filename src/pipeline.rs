@@ -49,7 +49,7 @@ impl Pipeline {
         record: &mut Record,
     ) -> Result<Response<Answer>, Error> {
         let (parts, body) = request.into_parts();
-        let arrival = Arrival { peer, kubernetes: self.kubernetes };
+        let arrival = Arrival { peer, kubernetes: self.kubernetes, routes: &self.rules.routes };
         let received = Received::parse(parts, body, arrival, record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;

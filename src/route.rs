@@ -37,6 +37,8 @@ pub struct RouteSettings {
     pub allow_encoded_slash: bool,
     /// A DNS label of its own, by which callers may name this route.
     pub local_name: Option<String>,
+    /// Names of fields.
+    pub caller_slots: Vec<String>,
     pub timeouts: Timeouts,
 }
 
@@ -88,6 +90,8 @@ pub enum Error {
     Template(#[from] template::Error),
     #[error("duplicate route for host \"{0}\"")]
     Duplicate(String),
+    #[error("caller_slots: {0:?} is no header that can carry a credential")]
+    CallerSlot(String),
     #[error("local_name {0:?} is another route's already")]
     DuplicateLocalName(String),
 }
@@ -107,6 +111,8 @@ pub struct Route {
     pub injection: Option<Injection>,
     pub allow_encoded_slash: bool,
     pub local_name: Option<String>,
+    /// Further fields in which the caller's credential may stand, the first one that is there first.
+    pub caller_slots: Vec<HeaderName>,
     pub timeouts: Timeouts,
     name: String,
     host_header: HeaderValue,
@@ -139,6 +145,7 @@ impl Route {
             injection: settings.injection.map(Injection::compile).transpose()?,
             allow_encoded_slash: settings.allow_encoded_slash,
             local_name: settings.local_name,
+            caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
             timeouts: settings.timeouts,
             name,
             host_header,
@@ -171,12 +178,20 @@ impl Injection {
     }
 }
 
+/// A field that is a credential's alone: none that frames the message, and none that is a slot anyway.
+fn caller_slot(name: &str) -> Result<HeaderName, Error> {
+    let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::CallerSlot(name.to_owned()))?;
+    let fine = !crate::request::fields::is_protected(&field);
+    fine.then_some(field).ok_or_else(|| Error::CallerSlot(name.to_owned()))
+}
+
 /// All routes, found by host and port.
 #[derive(Debug, Default)]
 pub struct Routes {
     all: Vec<Arc<Route>>,
     by_name: HashMap<String, Vec<Arc<Route>>>,
     by_local_name: HashMap<String, Arc<Route>>,
+    have_caller_slots: bool,
 }
 
 impl Routes {
@@ -204,6 +219,7 @@ impl Routes {
             return Err(Error::DuplicateLocalName(name.clone()));
         }
         namesakes.push(route.clone());
+        self.have_caller_slots |= !route.caller_slots.is_empty();
         self.all.push(route);
         Ok(())
     }
@@ -220,6 +236,11 @@ impl Routes {
     /// The route with this `local_name`.
     pub fn find_local(&self, name: &str) -> Option<&Arc<Route>> {
         self.by_local_name.get(name)
+    }
+
+    /// Whether any route has slots of its own; without, nobody has to look for one before the caller is known.
+    pub fn have_caller_slots(&self) -> bool {
+        self.have_caller_slots
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
@@ -242,6 +263,7 @@ mod tests {
             injection: None,
             allow_encoded_slash: false,
             local_name: None,
+            caller_slots: Vec::new(),
             timeouts: Timeouts { connect: second, first_byte: second, idle: second },
         }
     }

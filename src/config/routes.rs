@@ -75,6 +75,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
         injection: injection(raw, place, report),
         allow_encoded_slash: raw.allow_encoded_slash,
+        caller_slots: caller_slots(&raw.caller_slots, &place.key("caller_slots"), report),
         local_name: local_name(&raw.local_name, &place.key("local_name"), report),
         timeouts: Timeouts {
             connect: raw.timeouts.connect.0,
@@ -82,6 +83,21 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
             idle: raw.timeouts.idle.0,
         },
     }
+}
+
+/// Names of fields, each once in whatever spelling.
+fn caller_slots(names: &[String], place: &Place, report: &mut Report) -> Vec<String> {
+    let mut seen = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let place = place.index(index);
+        let plain = name.to_ascii_lowercase().replace('_', "-");
+        let Some(()) = report.take(&place, injection::slot(name)) else { continue };
+        if seen.contains(&plain) {
+            report.add(&place, format!("{} is listed twice", quoted(name)));
+        }
+        seen.push(plain);
+    }
+    names.to_vec()
 }
 
 /// A DNS label in lower case, as a path has no other spelling of it.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
 use crate::authn::is_label;
 use crate::error::Error;
@@ -37,6 +37,15 @@ impl Destination {
             Some(name) => (Destination::LocalHost { name, beside }, path),
             None => (Destination::Field(beside), path),
         }
+    }
+
+    /// Further fields in which the caller's credential may stand. None when no route is meant: who calls is asked
+    /// before that is said.
+    pub(super) fn caller_slots<'r>(&self, routes: &'r Routes) -> &'r [HeaderName] {
+        if !routes.have_caller_slots() {
+            return &[];
+        }
+        self.route(routes, &mut String::new()).map_or(&[], |route| &route.caller_slots)
     }
 
     /// The route that is meant. `named` becomes what the caller named, in its canonical form, for the record.

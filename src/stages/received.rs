@@ -15,13 +15,16 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
 use crate::request::{self, Credential, Host, RequestId, fields, method, path, query};
+use crate::route::Routes;
 
 /// What the connection knows about a request beside its head.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival {
+pub struct Arrival<'r> {
     pub peer: IpAddr,
     /// Whether a bearer in `Authorization` is a credential for us.
     pub kubernetes: bool,
+    /// Only to know the slots of the route that is called: whether there is one, callers learn later.
+    pub routes: &'r Routes,
 }
 
 /// A call whose form is beyond doubt and whose credential has been taken out. Nothing is known yet about who
@@ -45,12 +48,20 @@ pub struct Received<B> {
 
 impl<B> Received<B> {
     /// The strict gate over what the HTTP parser made of the request.
-    pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
+    pub fn parse(parts: Parts, body: B, arrival: Arrival<'_>, record: &mut Record) -> Result<Received<B>, Error> {
         let Parts { method, uri, mut headers, .. } = parts;
         record.method = method.as_str().to_owned();
         // Judged while every field is still there, said when the record knows which call it is about.
-        let form = check_form(&method, &headers);
-        let credential = credential::take(&mut headers, arrival.kubernetes);
+        let target = check_target(&uri).map(|(path, encoded_slash, query)| {
+            let (destination, path) = Destination::of(&headers, path);
+            (destination, path, encoded_slash, query)
+        });
+        let slots = match &target {
+            Ok((destination, ..)) => destination.caller_slots(arrival.routes),
+            Err(_) => &[],
+        };
+        let form = check_form(&method, &headers, slots);
+        let credential = credential::take(&mut headers, arrival.kubernetes, slots);
         if let Some(id) = headers.get(fields::REQUEST_ID).and_then(RequestId::accept) {
             record.identify(id);
         }
@@ -59,8 +70,7 @@ impl<B> Received<B> {
             record.path = uri.path().to_owned();
         }
         form?;
-        let (path, encoded_slash, query) = check_target(&uri)?;
-        let (destination, path) = Destination::of(&headers, path);
+        let (destination, path, encoded_slash, query) = target?;
         if in_target {
             let why = "the credential stands in the URL, where it would reach the upstream";
             return Err(request::Error::Malformed(why).into());
@@ -117,9 +127,9 @@ fn result_label<T>(judged: &Result<T, Error>) -> &'static str {
     }
 }
 
-fn check_form(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
+fn check_form(method: &Method, headers: &HeaderMap, slots: &[HeaderName]) -> Result<(), request::Error> {
     check_method(method, headers)?;
-    check_singletons(headers)?;
+    check_singletons(headers, slots)?;
     check_host(headers)?;
     if headers.get_all(VIA).iter().any(|via| contains_ignoring_case(via.as_bytes(), b"veilwarden")) {
         return Err(request::Error::Loop);
@@ -141,14 +151,14 @@ fn check_method(method: &Method, headers: &HeaderMap) -> Result<(), request::Err
 }
 
 /// Fields of which a second one would leave open which of them counts.
-fn check_singletons(headers: &HeaderMap) -> Result<(), request::Error> {
+fn check_singletons(headers: &HeaderMap, slots: &[HeaderName]) -> Result<(), request::Error> {
     const SINGLETONS: [HeaderName; 4] = [
         http::header::AUTHORIZATION,
         http::header::PROXY_AUTHORIZATION,
         credential::TOKEN_FIELD,
         credential::SESSION_SECRET_FIELD,
     ];
-    if SINGLETONS.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+    if SINGLETONS.iter().chain(slots).any(|name| headers.get_all(name).iter().nth(1).is_some()) {
         return Err(request::Error::Malformed("a credential field appears twice"));
     }
     Ok(())

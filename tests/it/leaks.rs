@@ -475,7 +475,7 @@ async fn n03_no_type_shows_a_secret_in_its_debug_output() {
         .header("cookie", format!("t={}", world.session_secret()))
         .header("x-agent-id", world.session_secret());
     let (parts, body) = request.body(()).unwrap().into_parts();
-    let arrival = Arrival { peer, kubernetes: false };
+    let arrival = Arrival { peer, kubernetes: false, routes: &rules.routes };
     let received = Received::parse(parts, body, arrival, &mut record).unwrap();
     shown.push(format!("{received:?}"));
     let authenticated = received.authenticate(&authn, &metrics, &mut record).await.unwrap();

@@ -51,8 +51,9 @@ pub(in crate::config) struct Route {
     /// The general form of injection: several headers, query, basic, sigv4, oauth2, github_app.
     #[schemars(extend("x-later" = true), with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub inject: Ignored,
-    /// Further headers in which the caller's credential may stand, for example `x-api-key`.
-    #[schemars(extend("x-later" = true))]
+    /// Further headers in which the caller's credential may stand, the first that is there first: where an API's client
+    /// puts its key, for example `x-api-key`, or `authorization` (`Bearer KEY`, `token KEY`, or `Basic` with the key as
+    /// password). They count behind `Proxy-Authorization` and `X-Veilwarden-Token`, and never go upstream.
     pub caller_slots: Vec<String>,
     /// A name under which callers reach this route by URL alone: `http://ADDRESS:8088/_route/NAME/…`, and
     /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only.

@@ -198,7 +198,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     for (text, expected) in [
         ("{upstream_host: \"*.a.test\"}", "3:21: routes[0].upstream_host: wildcard hosts are not supported yet"),
         ("{upstream_host: a.test, inject: [{header: X}]}", "3:37: routes[0].inject: not supported yet"),
-        ("{upstream_host: a.test, caller_slots: [x-api-key]}", "3:43: routes[0].caller_slots: not supported yet"),
         ("{upstream_host: a.test, relay: true}", "3:36: routes[0].relay: not supported yet"),
         ("{upstream_host: a.test, secret_ids: [K]}", "3:41: routes[0].secret_ids: not supported yet"),
         ("{upstream_host: a.test, redact: redact}", "3:37: routes[0].redact: \"redact\" is not supported yet"),
@@ -277,6 +276,22 @@ fn l07_routes_that_mean_nothing_are_refused() {
             "3:55: routes[0].allow_cidrs[1]: \"10.0.0.1\" is not a network; did you mean \"10.0.0.1/32\"?",
         ),
         ("{upstream_host: a.test, timeouts: {idle: 0s}}", "3:46: routes[0].timeouts.idle: must be longer than 0s"),
+        (
+            "{upstream_host: a.test, caller_slots: [x-api-key, Host]}",
+            "3:55: routes[0].caller_slots[1]: \"Host\" is not a header that can carry a credential",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: [X-Session-Secret]}",
+            "3:44: routes[0].caller_slots[0]: \"X-Session-Secret\" carries the caller's credential on every route",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: [x-api-key, X_Api_Key]}",
+            "3:55: routes[0].caller_slots[1]: \"X_Api_Key\" is listed twice",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: x-api-key}",
+            "3:43: routes[0].caller_slots: expected a list, found a string",
+        ),
         (
             "{upstream_host: a.test, local_name: GitHub}",
             "3:41: routes[0].local_name: \"GitHub\" is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens; \
