@@ -4,6 +4,8 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod echo;
+pub mod exec;
+pub mod init;
 pub mod log;
 pub mod serve;
 mod signals;

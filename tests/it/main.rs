@@ -8,6 +8,7 @@ mod clusters;
 mod deploy;
 mod documents;
 mod echo;
+mod exec;
 mod fields;
 mod framing;
 mod hosts;
