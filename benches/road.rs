@@ -61,7 +61,7 @@ fn gate(c: &mut Criterion) {
     let mut scratch = vec![0; 8192];
     c.bench_function("gate: a head of 1.3 KB", |b| {
         b.iter(|| {
-            let mut gate = Gate::new(head.as_slice(), Limits::default());
+            let mut gate = Gate::new(head.as_slice(), Limits::default(), true);
             let mut read = ReadBuf::new(&mut scratch);
             let polled = Pin::new(&mut gate).poll_read(&mut Context::from_waker(Waker::noop()), &mut read);
             assert!(polled.is_ready() && read.filled().len() == head.len());

@@ -50,7 +50,7 @@ impl Reverse {
     }
 
     async fn run(&self, stream: TcpStream, peer: IpAddr, mut drain: Drain) {
-        let gate = Gate::new(stream, self.limits);
+        let gate = Gate::new(stream, self.limits, false);
         let handle = gate.handle();
         let connections = &self.pipeline.metrics.connections;
         connections.inc();
