@@ -21,7 +21,7 @@ use veilwarden::policy::input::sample::Call;
 use veilwarden::policy::{PolicyEngine, Rego};
 use veilwarden::route::Template;
 use veilwarden::secrets::Secret;
-use veilwarden::stages::{Arrival, Received};
+use veilwarden::stages::{Arrival, Connection, Received};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TARGET: &str = "/api/0/projects/acme/web/?statsPeriod=24h";
@@ -86,7 +86,8 @@ fn parse(c: &mut Criterion) {
         let request = Request::get(TARGET);
         fields().into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(())
     };
-    let arrival = Arrival { peer: PEER, kubernetes: true };
+    let connection = Connection { peer: PEER, tunnel: None };
+    let arrival = Arrival { connection: &connection, kubernetes: true };
     c.bench_function("request: the strict gate", |b| {
         b.iter_batched(
             || (request().expect("a good request").into_parts().0, record(&trail, &metrics)),
