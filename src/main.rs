@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{check, demo, echo, exec, init, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, exec, init, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -24,6 +24,7 @@ fn main() -> Result<ExitCode> {
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
+        Command::Ca(command) => print(&ca::run(&command)?)?,
         Command::Init(wanted) => {
             return Ok(init::run(&file_path(wanted.config, &process_environment), wanted.force));
         }
@@ -53,7 +54,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         | Command::Completions(_)
         | Command::ConfigSchema
         | Command::Snippet(_)
-        | Command::Init(_) => ExitCode::SUCCESS,
+        | Command::Init(_)
+        | Command::Ca(_) => ExitCode::SUCCESS,
     })
 }
 

@@ -34,6 +34,7 @@ pub struct RouteSettings {
     pub ca_file: Option<PathBuf>,
     /// `None`: allowed by policy, nothing injected.
     pub injection: Option<InjectionSettings>,
+    pub relay: bool,
     pub allow_encoded_slash: bool,
     /// A DNS label of its own, by which callers may name this route.
     pub local_name: Option<String>,
@@ -109,6 +110,8 @@ pub struct Route {
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
     pub injection: Option<Injection>,
+    /// CONNECT passes TLS through untouched.
+    pub relay: bool,
     pub allow_encoded_slash: bool,
     pub local_name: Option<String>,
     /// Further fields in which the caller's credential may stand, the first one that is there first.
@@ -143,6 +146,7 @@ impl Route {
             allow_cidrs: settings.allow_cidrs,
             ca_file: settings.ca_file,
             injection: settings.injection.map(Injection::compile).transpose()?,
+            relay: settings.relay,
             allow_encoded_slash: settings.allow_encoded_slash,
             local_name: settings.local_name,
             caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
@@ -261,6 +265,7 @@ mod tests {
             allow_cidrs: Vec::new(),
             ca_file: None,
             injection: None,
+            relay: false,
             allow_encoded_slash: false,
             local_name: None,
             caller_slots: Vec::new(),

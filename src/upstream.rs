@@ -24,9 +24,9 @@ use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
 use crate::request::fields;
 use crate::route::{Route, Scheme};
-use crate::stages::Prepared;
+use crate::stages::{Prepared, Relay};
 
-use dial::{DialError, Dialer};
+use dial::{DialError, Dialer, Stream};
 use upload::{Progress, Upload};
 
 pub use guard::Own;
@@ -43,6 +43,7 @@ pub struct Upstreams(Vec<Upstream>);
 #[derive(Debug)]
 struct Upstream {
     client: legacy::Client<Dialer, Upload>,
+    dialer: Dialer,
     scheme: UriScheme,
     authority: Authority,
 }
@@ -82,6 +83,13 @@ impl Upstreams {
         fields::strip_response(answer.headers_mut());
         Ok(answer)
     }
+
+    /// A connection to the relay's host for the bytes of its caller, without TLS of our own.
+    pub async fn relay(&self, relay: &Relay) -> Result<Stream, Error> {
+        let upstream =
+            self.0.get(relay.tunnel().route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        upstream.dialer.connect().await.map_err(|error| error.fault().into())
+    }
 }
 
 impl Upstream {
@@ -91,14 +99,14 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(MAX_BUFFER)
             .set_host(false)
-            .build(dialer);
+            .build(dialer.clone());
         let scheme = match route.scheme {
             Scheme::Https => UriScheme::HTTPS,
             Scheme::Http => UriScheme::HTTP,
         };
         // A canonical host is an authority; the fallback would only name the pool's key.
         let authority = Authority::try_from(route.name()).unwrap_or(Authority::from_static("upstream"));
-        Upstream { client, scheme, authority }
+        Upstream { client, dialer, scheme, authority }
     }
 
     fn uri(&self, target: http::uri::PathAndQuery) -> Result<Uri, Error> {

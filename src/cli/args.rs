@@ -9,11 +9,13 @@ use http::HeaderName;
 
 use crate::config::variable_of;
 
+pub mod ca;
 mod exec;
 mod settings;
 pub mod snippet;
 mod spelling;
 
+use ca::Ca;
 pub use exec::Exec;
 pub use settings::Settings;
 use snippet::Snippet;
@@ -61,6 +63,8 @@ pub enum Command {
     Init(Init),
     /// Print a workload that calls through the proxy.
     Snippet(Snippet),
+    /// Make or show the CA of forward mode.
+    Ca(Ca),
     /// Print the version.
     Version(Version),
     /// Print a completion script.
@@ -86,6 +90,9 @@ enum Typed {
     /// Print a Kubernetes workload that calls through veilwarden, to be copied
     #[command(subcommand)]
     Snippet(Snippet),
+    /// Make or show the CA whose certificates are shown inside of HTTPS tunnels
+    #[command(subcommand)]
+    Ca(Ca),
     /// Print the version
     Version(Version),
     /// Print a shell's completion script
@@ -108,8 +115,6 @@ enum ConfigCommand {
 enum Later {
     #[command(hide = true, disable_help_flag = true)]
     Policy(Anything),
-    #[command(hide = true, disable_help_flag = true)]
-    Ca(Anything),
     #[command(hide = true, disable_help_flag = true)]
     Doctor(Anything),
 }
@@ -200,6 +205,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Exec(exec)) => Command::Exec(exec),
         Some(Typed::Init(init)) => Command::Init(init),
         Some(Typed::Snippet(snippet)) => Command::Snippet(snippet),
+        Some(Typed::Ca(ca)) => Command::Ca(ca),
         Some(Typed::Version(version)) => Command::Version(version),
         Some(Typed::Completions(completions)) => Command::Completions(completions),
         Some(Typed::Config(ConfigCommand::Schema)) => Command::ConfigSchema,
@@ -232,7 +238,6 @@ pub fn command() -> clap::Command {
 fn not_yet(later: &Later, command: &mut clap::Command) -> clap::Error {
     let name = match later {
         Later::Policy(_) => "policy",
-        Later::Ca(_) => "ca",
         Later::Doctor(_) => "doctor",
     };
     command.error(ErrorKind::InvalidSubcommand, format!("the command '{name}' is not supported yet"))

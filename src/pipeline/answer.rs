@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -140,8 +140,9 @@ struct Refusal<'a> {
     hint: Option<&'a str>,
 }
 
-/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status.
-pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
+/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status. `forward`: the caller
+/// takes us for a proxy and not for the upstream, so the credential that it lacks is one for a proxy.
+pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answer> {
     let code = error.code();
     let hint = error.hint();
     let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint: hint.as_deref() };
@@ -150,7 +151,11 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
-    if code.status() == StatusCode::UNAUTHORIZED {
+    let challenged = code.status() == StatusCode::UNAUTHORIZED;
+    if challenged && forward {
+        let challenges = "Basic realm=\"veilwarden\", Bearer realm=\"veilwarden\"";
+        headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(challenges));
+    } else if challenged {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
     }
     if code.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -161,6 +166,9 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     }
     if error.poisons_connection() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if challenged && forward {
+        *answer.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     }
     answer
 }

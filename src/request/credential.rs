@@ -55,12 +55,7 @@ pub fn take(
     caller_slots: &[HeaderName],
 ) -> Result<Option<Credential>, BadCredential> {
     let found = find(headers, kubernetes, caller_slots);
-    headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(TOKEN_FIELD);
-    headers.remove(SESSION_SECRET_FIELD);
-    for slot in caller_slots {
-        fields::remove_spellings(headers, slot);
-    }
+    remove_slots(headers, caller_slots);
     let found = found?;
     if let Some((slot, credential)) = &found {
         if *slot == AUTHORIZATION {
@@ -69,6 +64,24 @@ pub fn take(
         remove_recurrences(headers, credential);
     }
     Ok(found.map(|(_, credential)| credential))
+}
+
+/// For a request inside a tunnel: the credential is the tunnel's. The fields that only ever carry credentials for us go,
+/// the route's own slots among them, and so does every field in which the tunnel's recurs; any other `Authorization` is
+/// the application's own.
+pub fn inherit(headers: &mut HeaderMap, credential: &Credential, caller_slots: &[HeaderName]) -> Credential {
+    remove_slots(headers, caller_slots);
+    remove_recurrences(headers, credential);
+    credential.clone()
+}
+
+fn remove_slots(headers: &mut HeaderMap, caller_slots: &[HeaderName]) {
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TOKEN_FIELD);
+    headers.remove(SESSION_SECRET_FIELD);
+    for slot in caller_slots {
+        fields::remove_spellings(headers, slot);
+    }
 }
 
 fn find(
@@ -273,6 +286,20 @@ mod tests {
         ]);
         assert!(take(&mut map, true, &[]).is_ok());
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn inside_a_tunnel_only_its_own_credential_counts() {
+        let tunnel = Credential::Token(SecretString::from(JWT));
+        let mut map = headers(&[
+            ("authorization", "Bearer app.lication.key"),
+            ("proxy-authorization", "Bearer other.other.other"),
+            ("x-veilwarden-token", "other.other.other"),
+            ("x-session-secret", "other"),
+            ("x-copy", JWT),
+        ]);
+        assert_eq!(inherit(&mut map, &tunnel, &[]).expose(), JWT);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
     }
 
     #[test]

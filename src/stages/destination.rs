@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Uri, Version};
 
+use super::Tunnel;
 use crate::authn::is_label;
 use crate::error::Error;
 use crate::request::{self, Host, fields};
@@ -12,70 +15,175 @@ use crate::route::{Route, Routes};
 
 /// The first segment of a path that names a route: `/_route/NAME/…`.
 const PREFIX: &str = "/_route";
+/// What follows a route's name in `Host` (RFC 6761 section 6.3: such names are this machine's).
+const DOMAIN: &str = ".localhost";
 
-/// How the caller names the upstream. Taken from the head as it is, judged only when the caller is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a call says that it wants to go. Looked at after authentication.
+#[derive(Debug, Clone)]
 pub enum Destination {
+    /// Wherever `X-Upstream-Host` says.
+    Field,
+    /// To the route of this `local_name`, which stands in the path's prefix.
+    LocalName(String),
+    /// To the route of this `local_name`: `Host: NAME.localhost`. Some people call veilwarden itself so: a name that is
+    /// no route's leaves it to `X-Upstream-Host`.
+    LocalHost(String),
+    /// To the authority of its target: absolute-form, or CONNECT.
+    Absolute(Authority),
+    /// To where its tunnel leads.
+    Tunnel(Arc<Tunnel>),
+}
+
+/// Everything in a head that says where the call is to go.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    destination: Destination,
+    /// `Host`; only an HTTP/1.0 CONNECT may go without.
+    host: Option<Host>,
     /// `X-Upstream-Host`, as often as it is there.
-    Field(Vec<HeaderValue>),
-    /// A route's `local_name`, in the path's prefix. `X-Upstream-Host` may stand beside it if it means the same.
-    LocalName { name: String, beside: Vec<HeaderValue> },
-    /// `Host: NAME.localhost`. Some people call veilwarden itself so: a name that is no route's leaves it to
-    /// `X-Upstream-Host`.
-    LocalHost { name: String, beside: Vec<HeaderValue> },
+    fields: Vec<HeaderValue>,
 }
 
 impl Destination {
-    /// Reads the destination of a request whose canonical path is `path`, and the path that the upstream is asked
-    /// for. The prefix counts before `Host`, so that it works under any name of ours.
-    pub(super) fn of<'p>(headers: &HeaderMap, path: Cow<'p, str>) -> (Destination, Cow<'p, str>) {
-        let beside = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
+    /// What the form of the target says; an explicit rule, since in HTTP/2 every request has an authority.
+    pub(super) fn of(uri: &Uri, version: Version, tunnel: Option<&Arc<Tunnel>>) -> Destination {
+        match (tunnel, uri.authority()) {
+            (Some(tunnel), _) => Destination::Tunnel(Arc::clone(tunnel)),
+            (None, Some(authority)) if version <= Version::HTTP_11 => Destination::Absolute(authority.clone()),
+            (None, _) => Destination::Field,
+        }
+    }
+
+    /// Whether the call came as to a forward proxy.
+    pub fn is_forward(&self) -> bool {
+        matches!(self, Destination::Absolute(_) | Destination::Tunnel(_))
+    }
+
+    /// A path (canonical) or a host may name a route where the target's form names nothing. The prefix counts before
+    /// `Host`, so that it works under any name of ours. Comes back with the path that the upstream is asked for.
+    fn named_by<'p>(self, host: Option<&Host>, path: Cow<'p, str>) -> (Destination, Cow<'p, str>) {
+        if !matches!(self, Destination::Field) {
+            return (self, path);
+        }
         if let Some((name, rest)) = split_prefix(&path) {
-            return (Destination::LocalName { name: name.to_owned(), beside }, Cow::Owned(rest.to_owned()));
+            return (Destination::LocalName(name.to_owned()), Cow::Owned(rest.to_owned()));
         }
-        match local_host(headers) {
-            Some(name) => (Destination::LocalHost { name, beside }, path),
-            None => (Destination::Field(beside), path),
+        match host.and_then(local_host) {
+            Some(name) => (Destination::LocalHost(name.to_owned()), path),
+            None => (self, path),
         }
+    }
+}
+
+impl Addressee {
+    /// Reads everything that is there and judges nothing. Comes back with the path that the upstream is asked for.
+    pub(super) fn of<'p>(
+        destination: Destination,
+        host: Option<Host>,
+        headers: &HeaderMap,
+        path: Cow<'p, str>,
+    ) -> (Addressee, Cow<'p, str>) {
+        let (destination, path) = destination.named_by(host.as_ref(), path);
+        let fields = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
+        (Addressee { destination, host, fields }, path)
+    }
+
+    /// Whether the call came out of a tunnel.
+    pub(super) fn is_in_tunnel(&self) -> bool {
+        matches!(self.destination, Destination::Tunnel(_))
     }
 
     /// Further fields in which the caller's credential may stand. None when no route is meant: who calls is asked
     /// before that is said.
-    pub(super) fn caller_slots<'r>(&self, routes: &'r Routes) -> &'r [HeaderName] {
+    pub(super) fn caller_slots<'a>(&'a self, routes: &'a Routes) -> &'a [HeaderName] {
+        if let Destination::Tunnel(tunnel) = &self.destination {
+            return &tunnel.route().caller_slots;
+        }
         if !routes.have_caller_slots() {
             return &[];
         }
-        self.route(routes, &mut String::new()).map_or(&[], |route| &route.caller_slots)
+        self.route(routes, &mut String::new()).map_or(&[], |(_, route)| &route.caller_slots)
     }
 
-    /// The route that is meant. `named` becomes what the caller named, in its canonical form, for the record.
+    /// The one route that everything in the call means, and its host as the call names it. `named` becomes that host, for
+    /// the record, also where there is no such route.
     ///
     /// # Errors
     /// No route, no host, or two that differ.
-    pub(super) fn route<'r>(&self, routes: &'r Routes, named: &mut String) -> Result<&'r Arc<Route>, Error> {
-        match self {
-            Destination::Field(fields) => by_field(fields, routes, named),
-            Destination::LocalHost { name, beside } if routes.find_local(name).is_none() && !beside.is_empty() => {
-                by_field(beside, routes, named)
+    pub(super) fn route<'r>(&self, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
+        match &self.destination {
+            Destination::Field => self.by_field(routes, named),
+            Destination::LocalHost(name) if routes.find_local(name).is_none() && !self.fields.is_empty() => {
+                self.by_field(routes, named)
             }
-            Destination::LocalName { name, .. } if name.is_empty() => Err(request::Error::MissingHost.into()),
-            Destination::LocalName { name, beside } | Destination::LocalHost { name, beside } => {
-                if is_label(name) {
-                    *named = format!("{name}.localhost");
+            Destination::LocalName(name) | Destination::LocalHost(name) => self.by_local_name(name, routes, named),
+            Destination::Absolute(authority) => {
+                let host = parse(authority.as_str())?;
+                let default = host.port().unwrap_or(80);
+                if !self.agrees_with(&host, default)? {
+                    let why = "Host or X-Upstream-Host names another host than the request target";
+                    return Err(request::Error::InvalidHost(why).into());
                 }
-                let route = routes.find_local(name).ok_or(Error::NoRoute)?;
-                if beside.is_empty() || by_field(beside, routes, named).is_ok_and(|other| Arc::ptr_eq(other, route)) {
-                    return Ok(route);
-                }
-                Err(request::Error::InvalidHost("X-Upstream-Host and the local name mean different upstreams").into())
+                find(host, routes, named)
             }
+            Destination::Tunnel(tunnel) => {
+                *named = tunnel.host().to_string();
+                // What is inside speaks https, whose port needs not be written.
+                if !self.agrees_with(tunnel.host(), 443)? {
+                    return Err(request::Error::Misdirected.into());
+                }
+                find(tunnel.host().clone(), routes, named)
+            }
+        }
+    }
+
+    fn by_field<'r>(&self, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
+        find(self.named()?.ok_or(request::Error::MissingHost)?, routes, named)
+    }
+
+    /// `X-Upstream-Host` may stand beside a local name if it means the same.
+    fn by_local_name<'r>(
+        &self,
+        name: &str,
+        routes: &'r Routes,
+        named: &mut String,
+    ) -> Result<(Host, &'r Arc<Route>), Error> {
+        if name.is_empty() {
+            return Err(request::Error::MissingHost.into());
+        }
+        if is_label(name) {
+            *named = format!("{name}{DOMAIN}");
+        }
+        let route = routes.find_local(name).ok_or(Error::NoRoute)?;
+        let same = || self.by_field(routes, &mut String::new()).is_ok_and(|(_, other)| Arc::ptr_eq(other, route));
+        if !self.fields.is_empty() && !same() {
+            let why = "X-Upstream-Host and the local name mean different upstreams";
+            return Err(request::Error::InvalidHost(why).into());
+        }
+        Ok((route.host.clone(), route))
+    }
+
+    fn agrees_with(&self, host: &Host, default: u16) -> Result<bool, request::Error> {
+        let named = self.named()?;
+        Ok(self.host.iter().chain(&named).all(|other| other.agrees_with(host, default)))
+    }
+
+    /// `X-Upstream-Host`.
+    fn named(&self) -> Result<Option<Host>, request::Error> {
+        match &self.fields[..] {
+            [] => Ok(None),
+            [one] if one.is_empty() => Ok(None),
+            [one] => {
+                one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII")).and_then(parse).map(Some)
+            }
+            _ => Err(request::Error::InvalidHost("X-Upstream-Host appears twice")),
         }
     }
 }
 
-/// Whether `Host` names a route, so that the path is an upstream's whatever it is.
-pub fn names_local_host(headers: &HeaderMap) -> bool {
-    local_host(headers).is_some()
+/// `NAME` of `NAME.localhost`, whatever its port.
+pub fn local_host(host: &Host) -> Option<&str> {
+    host.name().strip_suffix(DOMAIN).filter(|name| is_label(name))
 }
 
 /// `NAME` and the upstream's path of `/_route/NAME/path`. Without a slash behind the name the upstream's path is `/`,
@@ -86,25 +194,10 @@ fn split_prefix(path: &str) -> Option<(&str, &str)> {
     Some(rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)))
 }
 
-/// `NAME` of `Host: NAME.localhost`, with or without a port (RFC 6761 section 6.3: such names are this machine's).
-fn local_host(headers: &HeaderMap) -> Option<String> {
-    let host = Host::parse(headers.get(HOST)?.to_str().ok()?).ok()?;
-    host.name().strip_suffix(".localhost").filter(|name| is_label(name)).map(str::to_owned)
-}
-
-fn by_field<'r>(fields: &[HeaderValue], routes: &'r Routes, named: &mut String) -> Result<&'r Arc<Route>, Error> {
-    let text = match fields {
-        [] => return Err(request::Error::MissingHost.into()),
-        [one] => one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII"))?,
-        _ => return Err(request::Error::InvalidHost("X-Upstream-Host appears twice").into()),
-    };
-    if text.is_empty() {
-        return Err(request::Error::MissingHost.into());
-    }
-    let host = Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))?;
+fn find<'r>(host: Host, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
     *named = host.to_string();
     match routes.find(&host) {
-        Some(route) => Ok(route),
+        Some(route) => Ok((host, route)),
         // Some names have an underscore; only a route can say so.
         None if host.name().contains('_') => {
             Err(request::Error::InvalidHost("the host has a character that no host name has").into())
@@ -113,18 +206,23 @@ fn by_field<'r>(fields: &[HeaderValue], routes: &'r Routes, named: &mut String) 
     }
 }
 
+fn parse(text: &str) -> Result<Host, request::Error> {
+    Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(host: &'static str, upstream: &[&'static str], path: &str) -> (Destination, String) {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_static(host));
-        for value in upstream {
-            headers.append(fields::UPSTREAM_HOST, HeaderValue::from_static(value));
-        }
-        let (destination, path) = Destination::of(&headers, Cow::Borrowed(path));
-        (destination, path.into_owned())
+    /// The local name, and the path without its prefix.
+    fn named(host: &str, path: &str) -> (Option<String>, String) {
+        let host = Host::parse(host).unwrap();
+        let (destination, path) = Destination::Field.named_by(Some(&host), Cow::Borrowed(path));
+        let name = match destination {
+            Destination::LocalName(name) | Destination::LocalHost(name) => Some(name),
+            Destination::Field | Destination::Absolute(_) | Destination::Tunnel(_) => None,
+        };
+        (name, path.into_owned())
     }
 
     #[test]
@@ -138,24 +236,29 @@ mod tests {
             ("/_route/", "", "/"),
             ("/_route", "", "/"),
         ] {
-            let expected = Destination::LocalName { name: name.into(), beside: Vec::new() };
-            assert_eq!(of("proxy.test", &[], path), (expected, rest.to_owned()), "{path}");
+            assert_eq!(named("proxy.test", path), (Some(name.to_owned()), rest.to_owned()), "{path}");
         }
         for path in ["/", "/_routes/a/x", "/_ROUTE/a/x", "/a/_route/b/x", "/%2F_route/a/x", "/_route%2Fa/x"] {
-            assert_eq!(of("proxy.test", &[], path), (Destination::Field(Vec::new()), path.to_owned()), "{path}");
+            assert_eq!(named("proxy.test", path), (None, path.to_owned()), "{path}");
         }
     }
 
     #[test]
     fn a_label_before_localhost_is_a_local_name() {
         for host in ["github.localhost", "GitHub.localhost:8088", "github.localhost.", "github.LOCALHOST:1"] {
-            let expected = Destination::LocalHost { name: "github".into(), beside: Vec::new() };
-            assert_eq!(of(host, &[], "/x"), (expected, "/x".to_owned()), "{host}");
+            assert_eq!(named(host, "/x"), (Some("github".to_owned()), "/x".to_owned()), "{host}");
         }
         for host in ["localhost:8088", "a.b.localhost", "a_b.localhost", "github.localhost.test", "github.local"] {
-            assert_eq!(of(host, &[], "/x").0, Destination::Field(Vec::new()), "{host}");
+            assert_eq!(named(host, "/x").0, None, "{host}");
         }
-        let both = of("github.localhost", &[], "/_route/openai/x").0;
-        assert_eq!(both, Destination::LocalName { name: "openai".into(), beside: Vec::new() });
+        assert_eq!(named("github.localhost", "/_route/openai/x").0.as_deref(), Some("openai"));
+    }
+
+    #[test]
+    fn a_forward_call_goes_where_its_target_says_whatever_its_path() {
+        let absolute = Destination::Absolute(Authority::from_static("a.test"));
+        let host = Host::parse("github.localhost").unwrap();
+        let (destination, path) = absolute.named_by(Some(&host), Cow::Borrowed("/_route/b/x"));
+        assert!(matches!(destination, Destination::Absolute(_)) && path == "/_route/b/x", "{destination:?} {path}");
     }
 }

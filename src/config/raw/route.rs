@@ -58,8 +58,7 @@ pub(in crate::config) struct Route {
     /// A name under which callers reach this route by URL alone: `http://ADDRESS:8088/_route/NAME/…`, and
     /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only.
     pub local_name: String,
-    /// Whether CONNECT passes TLS through untouched.
-    #[schemars(extend("x-later" = true))]
+    /// Whether CONNECT passes TLS through untouched. Policy judges the CONNECT then, and nothing can be put in.
     pub relay: bool,
     /// Whether `%2F` in a path is passed on instead of refused.
     pub allow_encoded_slash: bool,
