@@ -4,19 +4,27 @@ mod bundle;
 mod child;
 mod credential;
 mod environment;
+mod password;
+mod private;
+mod readable;
 mod relay;
+mod scrub;
 mod via;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::args;
+use crate::config::{file_path, process_environment};
 use bundle::Bundle;
 use child::Child;
 use credential::CredentialFile;
 use environment::Changes;
+use private::Private;
 use relay::Relay;
 use via::Via;
 
@@ -25,7 +33,11 @@ const OWN_FAILURE: u8 = 125;
 
 /// Runs the command and ends as it does: with its exit status, or 128 and the number of the signal that ended it.
 pub async fn run(settings: args::Exec) -> ExitCode {
-    match execute(settings).await {
+    let outcome = match &settings.via {
+        Some(via) => behind_another(via, &settings).await,
+        None => behind_its_own(&settings).await,
+    };
+    match outcome {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("veilwarden exec: {error:#}");
@@ -34,39 +46,45 @@ pub async fn run(settings: args::Exec) -> ExitCode {
     }
 }
 
-async fn execute(settings: args::Exec) -> Result<u8> {
-    let Some(via) = &settings.via else { bail!("a private proxy is not supported yet: name a veilwarden with --via") };
+/// The veilwarden is there already; a relay adds the credential.
+async fn behind_another(via: &str, settings: &args::Exec) -> Result<u8> {
     let credential = match (&settings.token_file, &settings.session_secret_file) {
         (Some(file), None) | (None, Some(file)) => CredentialFile::open(file).await?,
         _ => bail!("--via needs --token-file, or --session-secret-file"),
     };
-    let via = Via::parse(via, settings.ca_file.as_deref()).context("--via")?;
-    let relay = Relay::start(via, credential).await.context("no port on loopback")?;
-    let bundle = settings.ca_file.as_deref().map(Bundle::write).transpose()?;
+    let ca_file: Option<&Path> = settings.ca_file.as_deref();
+    let via = Via::parse(via, ca_file).context("--via")?;
+    let relay = Arc::new(Relay::start(via, credential).await.context("no port on loopback")?);
+    let bundle = ca_file.map(Bundle::write).transpose()?;
     let changes = Changes::new(&relay.url(), bundle.as_ref().map(Bundle::path));
-    run_command(&settings.command, &changes, Arc::new(relay), bundle).await
+    let serving = tokio::spawn(relay.serve());
+    let ended = run_command(&settings.command, &changes).await;
+    serving.abort();
+    ended
 }
 
-/// The relay and the bundle are there for as long as the command runs.
-async fn run_command(
-    words: &[std::ffi::OsString],
-    changes: &Changes,
-    relay: Arc<Relay>,
-    bundle: Option<Bundle>,
-) -> Result<u8> {
+/// The veilwarden is this process, and ends with the command.
+async fn behind_its_own(settings: &args::Exec) -> Result<u8> {
+    let file = file_path(settings.config.clone(), &process_environment);
+    let private = Private::start(&file, settings.log_file.as_deref()).await?;
+    if let Some(list) = private.changes.removed_keys() {
+        eprintln!("veilwarden exec: removed from the command's environment: {list}");
+    }
+    let ended = run_command(&settings.command, &private.changes).await;
+    private.stop().await;
+    ended
+}
+
+async fn run_command(words: &[OsString], changes: &Changes) -> Result<u8> {
     let Some((program, arguments)) = words.split_first() else { bail!("no command is named") };
     let mut command = Command::new(program);
     command.args(arguments);
     changes.apply(&mut command);
-    let serving = tokio::spawn(Arc::clone(&relay).serve());
-    let status = match Child::spawn(command) {
-        Ok(child) => child.wait().await?,
+    match Child::spawn(command) {
+        Ok(child) => Ok(child.wait().await?),
         Err(error) => {
             eprintln!("veilwarden exec: {}: {error}", program.display());
-            child::status_of_failed_start(&error)
+            Ok(child::status_of_failed_start(&error))
         }
-    };
-    serving.abort();
-    drop(bundle);
-    Ok(status)
+    }
 }

@@ -300,6 +300,8 @@ mod tests {
         ]);
         assert_eq!(inherit(&mut map, &tunnel, &[]).expose(), JWT);
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
+        assert_eq!(inherit(&mut map, &tunnel, &[AUTHORIZATION]).expose(), JWT);
+        assert!(map.is_empty(), "the route's own slot is ours inside of a tunnel too: {map:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `veilwarden exec`: a command whose calls go through veilwarden. The veilwarden at the other end is played here.
 
 mod child;
+mod private;
 mod relay;
 
 use std::path::Path;

@@ -7,6 +7,8 @@ use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
+  veilwarden exec -- my-agent
+      Run a program behind a proxy of its own, as veilwarden.yaml describes it, that ends with it.
   veilwarden exec --via http://veilwarden.veilwarden.svc:8088 --token-file /var/run/secrets/veilwarden/token -- my-agent
       Run a program in a pod; each of its calls is sent with the token that the file holds at that moment.
 
@@ -15,9 +17,17 @@ cannot be run, 127 if there is none.";
 
 /// `exec`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, override_usage = "veilwarden exec --via URL --token-file FILE [--ca-file FILE] -- CMD [ARG]...")]
+#[command(after_help = EXAMPLES, override_usage = "veilwarden exec [--config FILE] [--log-file FILE] -- CMD [ARG]...\n       veilwarden exec --via URL --token-file FILE [--ca-file FILE] -- CMD [ARG]...")]
 pub struct Exec {
-    /// The veilwarden that the command's calls are sent to
+    /// The configuration of a proxy for the command alone [default: veilwarden.yaml]
+    #[arg(long, value_name = "FILE", conflicts_with = "via")]
+    pub config: Option<PathBuf>,
+
+    /// Where that proxy's log goes; without, nowhere
+    #[arg(long, value_name = "FILE", conflicts_with = "via")]
+    pub log_file: Option<PathBuf>,
+
+    /// The veilwarden that the command's calls are sent to; without, one of its own
     #[arg(long, value_name = "URL")]
     pub via: Option<String>,
 

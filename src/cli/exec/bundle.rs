@@ -38,9 +38,7 @@ impl Bundle {
     pub fn of(own: &[CertificateDer<'_>]) -> Result<Bundle> {
         let system = rustls_native_certs::load_native_certs().certs;
         let text: String = system.iter().chain(own).map(pem).collect();
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("veilwarden-exec-").permissions(Permissions::from_mode(0o700));
-        let directory = builder.tempdir().context("no place for the roots; TMPDIR names a directory to write to")?;
+        let directory = directory()?;
         let path = directory.path().join("roots.pem");
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
         Ok(Bundle { _directory: directory, path })
@@ -49,6 +47,16 @@ impl Bundle {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A directory that only this user may enter.
+///
+/// # Errors
+/// There is no place for it.
+pub fn directory() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("veilwarden-exec-").permissions(Permissions::from_mode(0o700));
+    builder.tempdir().context("no place for certificates; TMPDIR names a directory to write to")
 }
 
 /// RFC 7468.

@@ -1,5 +1,6 @@
 //! What the child's environment says about proxies and roots.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +43,7 @@ const ROOTS: [&str; 8] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     set: Vec<(&'static str, OsString)>,
-    removed: Vec<OsString>,
+    keys: BTreeSet<OsString>,
 }
 
 impl Changes {
@@ -54,12 +55,24 @@ impl Changes {
         if let Some(path) = bundle {
             set.extend(ROOTS.iter().map(|name| (*name, path.as_os_str().to_owned())));
         }
-        Changes { set, removed: AROUND.iter().map(OsString::from).collect() }
+        Changes { set, keys: BTreeSet::new() }
+    }
+
+    /// The same without these variables, which hold keys.
+    pub fn without(self, keys: BTreeSet<OsString>) -> Changes {
+        Changes { keys, ..self }
+    }
+
+    /// The names of the variables that held keys, for people; `None` when there is none.
+    pub fn removed_keys(&self) -> Option<String> {
+        let names: Vec<_> = self.keys.iter().map(|name| name.to_string_lossy()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// Changes what the command will inherit.
     pub fn apply(&self, command: &mut Command) {
-        for name in &self.removed {
+        let around = AROUND.iter().map(OsStr::new);
+        for name in around.chain(self.keys.iter().map(OsString::as_os_str)) {
             command.env_remove(name);
         }
         for (name, value) in &self.set {
@@ -92,6 +105,15 @@ mod tests {
         }
         assert_eq!(environment["NODE_USE_ENV_PROXY"].as_deref(), Some("1"));
         assert!(!environment.contains_key("SSL_CERT_FILE"), "no bundle, no change");
+    }
+
+    #[test]
+    fn keys_are_removed_and_named() {
+        let keys = BTreeSet::from(["B_KEY", "A_KEY"].map(OsString::from));
+        let changes = Changes::new("http://x:y@127.0.0.1:1", None).without(keys);
+        assert_eq!(changes.removed_keys().as_deref(), Some("A_KEY, B_KEY"));
+        assert_eq!(after(&changes)["A_KEY"], None);
+        assert_eq!(Changes::new("", None).removed_keys(), None);
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use anyhow::Result;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -23,9 +21,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::Zeroizing;
 
 use super::credential::CredentialFile;
+use super::password::Password;
 use super::via::{Stream, Via};
 use crate::authn::session::SessionSecret;
 use crate::request::{credential, fields};
@@ -36,8 +34,6 @@ const CONNECTIONS: usize = 512;
 const HEAD: usize = 256 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// Random bytes in the password.
-const PASSWORD: usize = 32;
 
 type Body = Either<Incoming, Full<Bytes>>;
 
@@ -45,7 +41,7 @@ type Body = Either<Incoming, Full<Bytes>>;
 pub struct Relay {
     listener: TcpListener,
     address: SocketAddr,
-    password: Zeroizing<String>,
+    password: Password,
     /// The password's digest, for a comparison in constant time.
     secret: SessionSecret,
     via: Via,
@@ -60,17 +56,15 @@ impl Relay {
     /// There is no port, or no randomness.
     pub async fn start(via: Via, credential: CredentialFile) -> Result<Relay> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
-        let mut random = Zeroizing::new([0u8; PASSWORD]);
-        aws_lc_rs::rand::fill(&mut *random).context("no randomness")?;
-        let password = Zeroizing::new(URL_SAFE_NO_PAD.encode(*random));
-        let secret = SessionSecret::new(&SecretString::from(password.as_str()))?;
+        let password = Password::generate()?;
+        let secret = SessionSecret::new(&SecretString::from(password.expose()))?;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         Ok(Relay { address: listener.local_addr()?, listener, password, secret, via, credential, room })
     }
 
     /// What the child's proxy variables say.
     pub fn url(&self) -> String {
-        format!("http://veilwarden:{}@{}", *self.password, self.address)
+        self.password.proxy_url(self.address)
     }
 
     /// Serves until it is dropped.
