@@ -2,6 +2,7 @@
 
 mod answers;
 mod binary;
+mod ca;
 mod clusters;
 mod deploy;
 mod documents;
