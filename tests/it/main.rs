@@ -4,6 +4,7 @@ mod answers;
 mod base_urls;
 mod binary;
 mod caller_slots;
+mod ca;
 mod clusters;
 mod deploy;
 mod documents;
