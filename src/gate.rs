@@ -11,8 +11,11 @@
 mod chunks;
 mod clock;
 mod framer;
+pub mod frames;
 mod head;
 mod linger;
+pub mod message;
+pub mod pace;
 pub mod write_limit;
 
 use std::io;
@@ -28,13 +31,18 @@ use tokio::time::Instant;
 
 use clock::Clock;
 use framer::Framer;
+use frames::Frames;
 use linger::Linger;
+use pace::Pace;
 use write_limit::WriteLimit;
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
+
+/// How a connection begins whose peer knows that we speak HTTP/2: the part of RFC 9113 section 3.4 that looks like a head.
+const PRIOR_KNOWLEDGE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +98,20 @@ struct Shared {
 
 /// An answer is on its way: as long as this lives, silence of the peer is no idleness.
 #[derive(Debug)]
-pub struct Busy(Handle);
+pub struct Busy {
+    handle: Handle,
+    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
+    pace: Option<Pace>,
+}
+
+impl Busy {
+    /// The answer was asked for its next piece and gave one, or has none yet.
+    pub fn polled(&self, gave: bool) {
+        if let Some(pace) = &self.pace {
+            pace.polled(gave);
+        }
+    }
+}
 
 impl Handle {
     fn refuse(&self, refusal: Refusal) {
@@ -106,7 +127,7 @@ impl Handle {
     /// Says that a request is being answered.
     pub fn busy(&self) -> Busy {
         self.0.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(self.clone())
+        Busy { handle: self.clone(), pace: Pace::of_this_task() }
     }
 
     /// Since when no answer has been on its way: now, if one is; never, if none ever was.
@@ -116,11 +137,23 @@ impl Handle {
         }
         *self.0.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns when no answer has been on its way for `limit`, counted from now at the earliest.
+    pub async fn quiet(&self, limit: Duration) {
+        let from = Instant::now();
+        loop {
+            let deadline = self.quiet_since().map_or(from, |since| since.max(from)) + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let shared = &self.0.0;
+        let shared = &self.handle.0;
         *shared.quiet_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         shared.busy.fetch_sub(1, Ordering::Relaxed);
     }
@@ -147,6 +180,8 @@ enum Ended {
     No,
     /// The stand-in has taken the place of everything that follows.
     Refused,
+    /// What follows is HTTP/2 and not for this gate.
+    Http2,
     Eof,
 }
 
@@ -167,6 +202,16 @@ impl<IO> Gate<IO> {
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The connection once HTTP/1 has ended on it, if that is because the peer speaks HTTP/2.
+    pub fn into_http2(self) -> Option<Frames<IO>> {
+        (self.ended == Ended::Http2).then(|| Frames::begun(self.io, self.held, self.framer.limits()))
+    }
+
+    /// Bytes that are no HTTP/1 may be the beginning of HTTP/2; nothing else was on the connection before.
+    fn begins_http2(&self, bytes: &[u8]) -> bool {
+        self.framer.untouched() && bytes.starts_with(PRIOR_KNOWLEDGE)
     }
 
     /// Bytes break the rules: between messages the stand-in takes over, within a body the read fails.
@@ -205,7 +250,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
             match gate.ended {
                 // Not an end of file: hyper would take it for a caller that hung up and drop the answer.
                 Ended::Refused => return Poll::Pending,
-                Ended::Eof => return Poll::Ready(Ok(())),
+                Ended::Eof | Ended::Http2 => return Poll::Ready(Ok(())),
                 Ended::No => {}
             }
             let outcome = if gate.held.is_empty() { gate.read_through(cx, buf) } else { gate.read_held(cx) };
@@ -254,8 +299,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
                 Poll::Ready(Ok(if n > 0 { Step::Passed } else { Step::Again }))
             }
             Err(refusal) => {
+                let http2 = self.begins_http2(fresh);
+                if http2 {
+                    self.held.extend_from_slice(fresh);
+                    self.ended = Ended::Http2;
+                }
                 buf.set_filled(start);
-                Poll::Ready(Err(Stop::Refused(refusal)))
+                Poll::Ready(if http2 { Ok(Step::Again) } else { Err(Stop::Refused(refusal)) })
             }
         }
     }
@@ -280,7 +330,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
     }
 
     fn approve_held(&mut self) -> Result<Step, Stop> {
-        self.ready = self.framer.approve(&self.held).map_err(Stop::Refused)?;
+        self.ready = match self.framer.approve(&self.held) {
+            Err(_) if self.begins_http2(&self.held) => {
+                self.ended = Ended::Http2;
+                return Ok(Step::Again);
+            }
+            outcome => outcome.map_err(Stop::Refused)?,
+        };
         // What follows the approved bytes begins now, not when they began.
         if self.ready > 0 {
             self.clock.touched();
@@ -328,6 +384,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
+        if gate.ended == Ended::Http2 {
+            return Poll::Ready(Ok(()));
+        }
         if gate.linger.is_none() {
             ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
             if !gate.owes_reading() {

@@ -14,6 +14,7 @@ pub struct Framer {
     /// A refusal found behind bytes that had to be handed on first.
     later: Option<Refusal>,
     starved: bool,
+    untouched: bool,
 }
 
 #[derive(Debug)]
@@ -26,7 +27,16 @@ enum State {
 
 impl Framer {
     pub fn new(limits: Limits) -> Self {
-        Framer { limits, state: State::Head, searched: 0, later: None, starved: true }
+        Framer { limits, state: State::Head, searched: 0, later: None, starved: true, untouched: true }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether no message has passed yet.
+    pub fn untouched(&self) -> bool {
+        self.untouched
     }
 
     /// Whether the last head announced a body that has not ended.
@@ -71,6 +81,7 @@ impl Framer {
                     Body::Length(n) => State::Length(n),
                     Body::Chunked => State::Chunked(Chunks::new()),
                 };
+                self.untouched = false;
                 Ok(end)
             }
             State::Length(left) => {

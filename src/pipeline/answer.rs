@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -110,7 +110,11 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let answer = self.get_mut();
-        let frame = std::task::ready!(answer.body.poll_frame(cx));
+        let polled = answer.body.poll_frame(cx);
+        if let Some(busy) = &answer.busy {
+            busy.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        let frame = std::task::ready!(polled);
         answer.note(&frame);
         Poll::Ready(frame)
     }
@@ -128,6 +132,15 @@ impl Body for Answer {
             Source::Upstream { body, .. } => body.size_hint(),
         }
     }
+}
+
+/// The answer to HEAD (RFC 9110 section 9.3.2): its fields are those that GET would have had. hyper sees to that in
+/// HTTP/1 only.
+pub fn without_body(mut answer: Response<Answer>) -> Response<Answer> {
+    if let Some(length) = answer.body().size_hint().exact().filter(|length| *length > 0) {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    answer.map(|answer| Answer { body: Source::Own(None), ..answer })
 }
 
 /// The error body of spec section 7.

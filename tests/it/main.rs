@@ -9,6 +9,7 @@ mod echo;
 mod fields;
 mod framing;
 mod hosts;
+mod http2;
 mod identity;
 mod jwks;
 mod layers;
