@@ -15,7 +15,8 @@ use tokio::time::Sleep;
 use crate::audit::Record;
 use crate::error::Error;
 use crate::gate::Busy;
-use crate::request::fields;
+use crate::request::trailers::TooMany;
+use crate::request::{fields, trailers};
 
 /// What the caller reads.
 #[derive(Debug)]
@@ -63,7 +64,9 @@ impl Answer {
     }
 
     fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
-        let ended = frame.is_none() || self.is_end_stream();
+        // Nothing follows trailers, and nobody asks whether it does.
+        let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
+        let ended = frame.is_none() || trailers || self.is_end_stream();
         let Some(record) = &mut self.record else { return };
         match frame {
             Some(Ok(frame)) => record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -83,8 +86,11 @@ impl Source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream { body, idle, timer } => loop {
                 match Pin::new(&mut *body).poll_frame(cx) {
-                    // Trailers could carry what the fields may not; none are passed on.
-                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match clean(frame) {
+                        Ok(Some(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
+                    },
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
                     Poll::Ready(frame) => {
                         *timer = None;
@@ -102,6 +108,13 @@ impl Source {
             },
         }
     }
+}
+
+/// Trailers as they may pass, unless nothing is left of them.
+fn clean(frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, TooMany> {
+    let Ok(mut trailers) = frame.into_trailers() else { return Ok(None) };
+    trailers::clean(&mut trailers)?;
+    Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
 }
 
 impl Body for Answer {

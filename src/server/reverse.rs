@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderValue};
@@ -75,7 +74,7 @@ impl Reverse {
         tokio::select! {
             ended = &mut connection => ended,
             () = drain.wait() => {
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
                 (&mut connection).await
             }
         }?;

@@ -14,7 +14,7 @@ use crate::authn::Authn;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
-use crate::request::{self, Credential, Host, RequestId, fields, method, path, query};
+use crate::request::{self, Credential, Host, RequestId, Trailers, fields, method, path, query};
 
 /// What the connection knows about a request beside its head.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,7 @@ pub struct Received<B> {
     pub(super) headers: HeaderMap,
     pub(super) agent_id: String,
     pub(super) request_id: RequestId,
+    pub(super) trailers: Trailers,
     pub(super) body: B,
     pub(super) peer: IpAddr,
     credential: Result<Option<Credential>, BadCredential>,
@@ -68,6 +69,7 @@ impl<B> Received<B> {
         let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
         record.agent_id.clone_from(&agent_id);
         let upstream_host = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
+        let trailers = Trailers::of(&headers);
         fields::strip_request(&mut headers)?;
         Ok(Received {
             method,
@@ -78,6 +80,7 @@ impl<B> Received<B> {
             headers,
             agent_id,
             request_id: record.request_id(),
+            trailers,
             body,
             peer: arrival.peer,
             credential,
@@ -105,6 +108,7 @@ impl<B> Received<B> {
         metrics.authenticated(record.auth_method, result_label(&judged));
         let identity = judged?;
         record.identity = Some(Arc::clone(&identity));
+        self.trailers.forbid(taken.ok().flatten());
         Ok(Authenticated::new(self, identity))
     }
 }

@@ -3,7 +3,11 @@
 mod frames;
 mod floods;
 mod peer;
+mod faults;
+mod grpc;
 mod raw;
+mod trailers;
+mod upstream;
 
 use std::sync::Arc;
 

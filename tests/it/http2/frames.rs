@@ -121,14 +121,6 @@ async fn e03_to_e11_a_malformed_request_ends_its_stream() {
     let body = |fields: &[(&str, &str)], data: &[u8]| {
         [frame(HEADERS, END_HEADERS, 1, &with(&world, fields)), frame(DATA, END_STREAM, 1, data)].concat()
     };
-    let trailers = |fields: &[(&str, &str)]| {
-        [
-            frame(HEADERS, END_HEADERS, 1, &with(&world, &[])),
-            frame(DATA, 0, 1, b"hi"),
-            frame(HEADERS, WHOLE, 1, &block(fields)),
-        ]
-        .concat()
-    };
     for (what, bytes) in [
         ("e03 neither authority nor host", without(":authority")),
         ("e03 authority and another host", other(&[("host", "b.test")])),

@@ -1,15 +1,21 @@
 //! A well-behaved client, by hyper.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Frame;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::mpsc;
 
 use crate::world::{Started, within};
 
-pub type Body = BoxBody<Bytes, std::convert::Infallible>;
+pub type Body = BoxBody<Bytes, Infallible>;
 
 /// One connection to the proxy.
 #[derive(Clone)]
@@ -30,6 +36,23 @@ pub fn empty() -> Body {
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed()
+}
+
+/// A body that is sent piece by piece.
+struct Pieces(mpsc::UnboundedReceiver<Frame<Bytes>>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
+}
+
+pub fn channel() -> (mpsc::UnboundedSender<Frame<Bytes>>, Body) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, Pieces(receiver).boxed())
 }
 
 impl Peer {

@@ -118,6 +118,12 @@ impl Raw {
         .await
     }
 
+    /// Reads so many bytes away.
+    pub async fn skip(&mut self, n: usize) {
+        let mut bytes = vec![0; n];
+        within("bytes", self.stream.read_exact(&mut bytes)).await.unwrap();
+    }
+
     /// The next frame of a kind, the others thrown away.
     pub async fn next_of(&mut self, kind: u8) -> Option<Frame> {
         loop {
