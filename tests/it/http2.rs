@@ -49,7 +49,7 @@ async fn e01_a_call_by_prior_knowledge_is_a_call_like_any_other() {
 
 /// Each with its code, its id and its record; the connection lives on.
 #[tokio::test]
-async fn e03_e04_e06_e07_e11_refusals_are_those_of_http_1() {
+async fn e03_e04_e07_e11_refusals_are_those_of_http_1() {
     let mut world = World::new().await.start().await;
     let peer = Peer::connect(&world).await;
     let secret = world.session_secret();

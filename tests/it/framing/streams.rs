@@ -72,7 +72,7 @@ async fn a28_no_trailer_leaves_as_a_field() {
     let head = "POST /x HTTP/1.1\r\n$OKTrailer: X-Trailer\r\nTransfer-Encoding: chunked\r\n\r\n";
     let bytes = fill(&world, format!("{head}2\r\nhi\r\n0\r\n{trailers}\r\n").as_bytes());
     let seen = world.forwards(bytes, "a28").await;
-    assert_eq!(chunk_data(&seen.body), "hi");
+    assert!(seen.body.starts_with(b"2\r\nhi\r\n0\r\n"), "{seen:?}");
     assert_eq!(seen.header("x-trailer"), None);
     let everything = String::from_utf8(world.a.everything()).unwrap().to_lowercase();
     // One that was announced and that means nothing in a head stays what it is.

@@ -200,6 +200,18 @@ async fn e03_to_e11_a_malformed_request_ends_its_stream() {
     }
 }
 
+/// The library cuts it off before anyone sees it: policy and upstream look at the same path.
+#[tokio::test]
+async fn e06_a_fragment_never_leaves() {
+    let world = World::new().await.start().await;
+    let fields = START.map(|(name, value)| (name, if name == ":path" { "/a?b#c" } else { value }));
+    let mut raw = Raw::open(&world).await;
+    raw.send(frame(HEADERS, WHOLE, 1, &pseudo(&world, &fields))).await;
+    assert_eq!(raw.outcome().await, Outcome::Answered(200));
+    assert_eq!(world.a.last().target(), "/a?b");
+    assert_eq!(world.audit()[0]["path"], "/a");
+}
+
 #[tokio::test]
 async fn a_broken_frame_ends_the_connection() {
     let world = World::new().await.start().await;
