@@ -64,7 +64,8 @@ async fn e03_e04_e07_e11_refusals_are_those_of_http_1() {
     let credential = ("x-session-secret", &*secret);
     let (to_a, to_nobody) = (("x-upstream-host", "a.test"), ("x-upstream-host", "nobody.test"));
     let (loops, tall) = (("via", "2 veilwarden"), format!("http://proxy.test/{long}"));
-    let cases: &[(&str, u16, &str, &str, &[(&str, &str)])] = &[
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, u16, &str, &str, Fields)] = &[
         ("BAD_REQUEST", 400, "GET", "https://proxy.test/", &[to_a, credential]),
         ("BAD_REQUEST", 400, "GET", "ftp://proxy.test/", &[to_a, credential]),
         ("BAD_REQUEST", 400, "GET", "http://proxy.test/", &[("host", "b.test"), to_a, credential]),

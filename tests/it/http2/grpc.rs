@@ -32,10 +32,10 @@ fn call(world: &crate::world::Started, host: &str) -> http::request::Builder {
 async fn a_unary_call_gets_its_message_and_its_status() {
     let upstream = Upstream::start(|seen| {
         let (sender, body) = channel();
-        sender.send(Frame::data(Bytes::copy_from_slice(&seen.body))).unwrap();
+        sender.try_send(Frame::data(Bytes::copy_from_slice(&seen.body))).unwrap();
         let mut trailers = status("0");
         trailers.insert("set-cookie", HeaderValue::from_static("a=b"));
-        sender.send(Frame::trailers(trailers)).unwrap();
+        sender.try_send(Frame::trailers(trailers)).unwrap();
         Response::builder().header("content-type", "application/grpc").body(body).unwrap()
     })
     .await;
@@ -74,11 +74,11 @@ async fn a_stream_both_ways_flows_while_it_is_open() {
             let mut incoming = incoming.into_body();
             while let Some(Ok(frame)) = incoming.frame().await {
                 let Ok(data) = frame.into_data() else { continue };
-                if sender.send(Frame::data(data)).is_err() {
+                if sender.send(Frame::data(data)).await.is_err() {
                     return;
                 }
             }
-            let _ = sender.send(Frame::trailers(status("0")));
+            let _ = sender.send(Frame::trailers(status("0"))).await;
         });
         Response::builder().header("content-type", "application/grpc").body(body).unwrap()
     })
@@ -89,7 +89,7 @@ async fn a_stream_both_ways_flows_while_it_is_open() {
     let answer = peer.begin(call(&world, "grpc.test").body(body).unwrap()).await.unwrap();
     let mut answer = answer.into_body();
     for text in ["one", "two", "three"] {
-        sender.send(Frame::data(message(text))).unwrap();
+        sender.try_send(Frame::data(message(text))).unwrap();
         let echoed = within(text, answer.frame()).await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(echoed, message(text));
     }

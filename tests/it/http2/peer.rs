@@ -39,7 +39,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// A body that is sent piece by piece.
-struct Pieces(mpsc::UnboundedReceiver<Frame<Bytes>>);
+struct Pieces(mpsc::Receiver<Frame<Bytes>>);
 
 impl hyper::body::Body for Pieces {
     type Data = Bytes;
@@ -50,8 +50,8 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-pub fn channel() -> (mpsc::UnboundedSender<Frame<Bytes>>, Body) {
-    let (sender, receiver) = mpsc::unbounded_channel();
+pub fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
+    let (sender, receiver) = mpsc::channel(8);
     (sender, Pieces(receiver).boxed())
 }
 
