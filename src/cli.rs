@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub mod args;
+pub mod ca;
 pub mod check;
 pub mod demo;
 pub mod echo;

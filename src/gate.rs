@@ -12,32 +12,36 @@ mod chunks;
 mod clock;
 mod framer;
 pub mod frames;
+mod handle;
 mod head;
 mod linger;
 pub mod message;
 pub mod pace;
+mod target;
 pub mod write_limit;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 use clock::Clock;
 use framer::Framer;
 use frames::Frames;
+use handle::Decision;
 use linger::Linger;
-use pace::Pace;
 use write_limit::WriteLimit;
+
+pub use handle::{Busy, Handle};
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
+
+/// So much is read of what follows a head while it is undecided what that is, to notice a peer that hangs up.
+const MAX_AHEAD: usize = 16 << 10;
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
 
@@ -83,82 +87,6 @@ pub enum Refusal {
     HeadersTooLarge(&'static str),
 }
 
-/// What the gate and the service of one connection tell each other.
-#[derive(Debug, Clone, Default)]
-pub struct Handle(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    refusal: Mutex<Option<Refusal>>,
-    /// Answers on their way.
-    busy: AtomicUsize,
-    /// When the last one ended.
-    quiet_since: Mutex<Option<Instant>>,
-}
-
-/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
-#[derive(Debug)]
-pub struct Busy {
-    handle: Handle,
-    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
-    pace: Option<Pace>,
-}
-
-impl Busy {
-    /// The answer was asked for its next piece and gave one, or has none yet.
-    pub fn polled(&self, gave: bool) {
-        if let Some(pace) = &self.pace {
-            pace.polled(gave);
-        }
-    }
-}
-
-impl Handle {
-    fn refuse(&self, refusal: Refusal) {
-        *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-    }
-
-    /// The refusal behind the stand-in request.
-    pub fn refusal(&self) -> Refusal {
-        let refusal = *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        refusal.unwrap_or(Refusal::Malformed("malformed request"))
-    }
-
-    /// Says that a request is being answered.
-    pub fn busy(&self) -> Busy {
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
-        Busy { handle: self.clone(), pace: Pace::of_this_task() }
-    }
-
-    /// Since when no answer has been on its way: now, if one is; never, if none ever was.
-    fn quiet_since(&self) -> Option<Instant> {
-        if self.0.busy.load(Ordering::Relaxed) > 0 {
-            return Some(Instant::now());
-        }
-        *self.0.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns when no answer has been on its way for `limit`, counted from now at the earliest.
-    pub async fn quiet(&self, limit: Duration) {
-        let from = Instant::now();
-        loop {
-            let deadline = self.quiet_since().map_or(from, |since| since.max(from)) + limit;
-            if Instant::now() >= deadline {
-                return;
-            }
-            tokio::time::sleep_until(deadline).await;
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let shared = &self.handle.0;
-        *shared.quiet_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        shared.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched, but not
 /// without end: a peer that takes nothing for `idle_timeout` is given up.
 #[derive(Debug)]
@@ -186,10 +114,13 @@ enum Ended {
 }
 
 impl<IO> Gate<IO> {
-    pub fn new(io: IO, limits: Limits) -> Self {
+    /// `forward`: whether CONNECT and absolute-form are taken. Behind a CONNECT, and behind a call for a WebSocket,
+    /// nothing passes until the service has decided: with [`Handle::pass_through`], or, by ending its answer, for
+    /// the next message.
+    pub fn new(io: IO, limits: Limits, forward: bool) -> Self {
         Gate {
             io,
-            framer: Framer::new(limits),
+            framer: Framer::new(limits, forward),
             held: BytesMut::new(),
             ready: 0,
             handle: Handle::default(),
@@ -232,7 +163,9 @@ impl<IO> Gate<IO> {
     /// Whether unread input is left for which closing at once would reset the connection.
     fn owes_reading(&self) -> bool {
         self.ended == Ended::Refused
-            || (self.ended == Ended::No && (self.framer.within_body() || !self.held.is_empty()))
+            || (self.ended == Ended::No
+                && !self.framer.is_through()
+                && (self.framer.within_body() || !self.held.is_empty()))
     }
 }
 
@@ -252,6 +185,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
                 Ended::Refused => return Poll::Pending,
                 Ended::Eof | Ended::Http2 => return Poll::Ready(Ok(())),
                 Ended::No => {}
+            }
+            if let Some(heads) = gate.framer.held() {
+                match gate.handle.decision(heads, cx) {
+                    Decision::PassThrough => gate.framer.pass_through(),
+                    Decision::CarryOn => gate.framer.carry_on(),
+                    Decision::Open => ready!(gate.read_ahead(cx))?,
+                }
+                continue;
             }
             let outcome = if gate.held.is_empty() { gate.read_through(cx, buf) } else { gate.read_held(cx) };
             match ready!(outcome) {
@@ -344,10 +285,25 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
         Ok(Step::Again)
     }
 
+    /// It is undecided what follows: some of it is read and kept. Ready when the peer has hung up.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.held.len() < MAX_AHEAD {
+            let mut chunk = [const { std::mem::MaybeUninit::uninit() }; 4096];
+            let mut more = ReadBuf::uninit(&mut chunk);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut more))?;
+            if more.filled().is_empty() {
+                self.ended = Ended::Eof;
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(more.filled());
+        }
+        Poll::Pending
+    }
+
     /// The peer is silent: between messages the idle limit runs, within a head the header limit, within a body
-    /// none here (the body's reader has its own), and none while an answer is on its way.
+    /// none here (the body's reader has its own), and none while an answer is on its way or behind HTTP.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
-        if self.framer.within_body() {
+        if self.framer.within_body() || self.framer.is_through() {
             return Poll::Pending;
         }
         ready!(self.clock.poll_expired(cx, !self.held.is_empty(), &self.handle));

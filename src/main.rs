@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{check, demo, echo, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -24,6 +24,7 @@ fn main() -> Result<ExitCode> {
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
+        Command::Ca(command) => print(&ca::run(&command)?)?,
         command => {
             let runtime = runtime()?;
             let code = runtime.block_on(run(command));
@@ -45,9 +46,11 @@ async fn run(command: Command) -> Result<ExitCode> {
             echo::run(&settings).await?;
             ExitCode::SUCCESS
         }
-        Command::Version(_) | Command::Completions(_) | Command::ConfigSchema | Command::Snippet(_) => {
-            ExitCode::SUCCESS
-        }
+        Command::Version(_)
+        | Command::Completions(_)
+        | Command::ConfigSchema
+        | Command::Snippet(_)
+        | Command::Ca(_) => ExitCode::SUCCESS,
     })
 }
 

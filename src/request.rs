@@ -24,6 +24,8 @@ pub enum Error {
     InvalidHost(&'static str),
     #[error("X-Upstream-Host is missing")]
     MissingHost,
+    #[error("the request names another host than the tunnel that it came through")]
+    Misdirected,
     #[error(transparent)]
     Path(#[from] path::NotCanonical),
     #[error(transparent)]

@@ -45,6 +45,7 @@ pub struct RouteSettings {
     pub ca_file: Option<PathBuf>,
     /// `None`: allowed by policy, nothing injected.
     pub injection: Option<InjectionSettings>,
+    pub relay: bool,
     pub allow_encoded_slash: bool,
     pub timeouts: Timeouts,
 }
@@ -113,6 +114,8 @@ pub struct Route {
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
     pub injection: Option<Injection>,
+    /// CONNECT passes TLS through untouched.
+    pub relay: bool,
     pub allow_encoded_slash: bool,
     pub timeouts: Timeouts,
     name: String,
@@ -145,6 +148,7 @@ impl Route {
             allow_cidrs: settings.allow_cidrs,
             ca_file: settings.ca_file,
             injection: settings.injection.map(Injection::compile).transpose()?,
+            relay: settings.relay,
             allow_encoded_slash: settings.allow_encoded_slash,
             timeouts: settings.timeouts,
             name,
@@ -237,6 +241,7 @@ mod tests {
             allow_cidrs: Vec::new(),
             ca_file: None,
             injection: None,
+            relay: false,
             allow_encoded_slash: false,
             timeouts: Timeouts { connect: second, first_byte: second, idle: second },
         }

@@ -1,6 +1,8 @@
 //! Listeners, connections and the orderly end of both.
 
 pub mod admin;
+pub mod connection;
+pub mod forward;
 mod http2;
 pub mod reverse;
 

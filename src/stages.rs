@@ -3,10 +3,14 @@
 
 mod authenticated;
 mod authorized;
+mod connection;
 mod prepared;
 mod received;
+mod tunnel;
 
 pub use authenticated::Authenticated;
 pub use authorized::{Authorized, Rules};
+pub use connection::Connection;
 pub use prepared::Prepared;
-pub use received::{Arrival, Received};
+pub use received::{Arrival, Destination, Received};
+pub use tunnel::{Opened, Relay, Tunnel};

@@ -24,9 +24,9 @@ use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
 use crate::request::{fields, trailers};
 use crate::route::{Http2, Route, Scheme, Timeouts};
-use crate::stages::Prepared;
+use crate::stages::{Prepared, Relay};
 
-use dial::{DialError, Dialer};
+use dial::{DialError, Dialer, Stream};
 use upload::{Progress, Upload};
 
 pub use guard::Own;
@@ -105,6 +105,13 @@ impl Upstreams {
             answer.headers_mut().insert(TRAILER, announced);
         }
         Ok(answer)
+    }
+
+    /// A connection to the relay's host for the bytes of its caller, without TLS of our own.
+    pub async fn relay(&self, relay: &Relay) -> Result<Stream, Error> {
+        let upstream =
+            self.0.get(relay.tunnel().route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        upstream.dialer.connect().await.map_err(|error| error.fault().into())
     }
 }
 

@@ -9,10 +9,12 @@ use http::HeaderName;
 
 use crate::config::variable_of;
 
+pub mod ca;
 mod settings;
 pub mod snippet;
 mod spelling;
 
+use ca::Ca;
 pub use settings::Settings;
 use snippet::Snippet;
 
@@ -55,6 +57,8 @@ pub enum Command {
     Echo(Echo),
     /// Print a workload that calls through the proxy.
     Snippet(Snippet),
+    /// Make or show the CA of forward mode.
+    Ca(Ca),
     /// Print the version.
     Version(Version),
     /// Print a completion script.
@@ -76,6 +80,9 @@ enum Typed {
     /// Print a Kubernetes workload that calls through veilwarden, to be copied
     #[command(subcommand)]
     Snippet(Snippet),
+    /// Make or show the CA whose certificates are shown inside of HTTPS tunnels
+    #[command(subcommand)]
+    Ca(Ca),
     /// Print the version
     Version(Version),
     /// Print a shell's completion script
@@ -100,8 +107,6 @@ enum Later {
     Exec(Anything),
     #[command(hide = true, disable_help_flag = true)]
     Policy(Anything),
-    #[command(hide = true, disable_help_flag = true)]
-    Ca(Anything),
     #[command(hide = true, disable_help_flag = true)]
     Doctor(Anything),
     #[command(hide = true, disable_help_flag = true)]
@@ -180,6 +185,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Demo(demo)) => Command::Demo(demo),
         Some(Typed::Echo(echo)) => Command::Echo(echo),
         Some(Typed::Snippet(snippet)) => Command::Snippet(snippet),
+        Some(Typed::Ca(ca)) => Command::Ca(ca),
         Some(Typed::Version(version)) => Command::Version(version),
         Some(Typed::Completions(completions)) => Command::Completions(completions),
         Some(Typed::Config(ConfigCommand::Schema)) => Command::ConfigSchema,
@@ -213,7 +219,6 @@ fn not_yet(later: &Later, command: &mut clap::Command) -> clap::Error {
     let name = match later {
         Later::Exec(_) => "exec",
         Later::Policy(_) => "policy",
-        Later::Ca(_) => "ca",
         Later::Doctor(_) => "doctor",
         Later::Init(_) => "init",
     };

@@ -68,6 +68,10 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";
         report.add(&place.key("upstream_scheme"), message);
     }
+    if raw.relay && !raw.secret_id.is_empty() {
+        let message = "passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id";
+        report.add(&place.key("relay"), message);
+    }
     RouteSettings {
         upstream_host: raw.upstream_host.clone(),
         scheme,
@@ -76,6 +80,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         allow_cidrs: listeners::networks(&raw.allow_cidrs, &place.key("allow_cidrs"), report),
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
         injection: injection(raw, place, report),
+        relay: raw.relay,
         allow_encoded_slash: raw.allow_encoded_slash,
         timeouts: Timeouts {
             connect: raw.timeouts.connect.0,

@@ -6,8 +6,8 @@
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
-use super::head::{MAX_FIELD_LINE, check_method, check_target, parse_length};
-use super::{Limits, Refusal};
+use super::head::{MAX_FIELD_LINE, check_method, parse_length};
+use super::{Limits, Refusal, target};
 
 /// Checks a request and brings it into the form of HTTP/1. `scheme` is what the connection is: `http` in clear,
 /// `https` under TLS.
@@ -17,7 +17,7 @@ pub fn check<B>(request: &mut Request<B>, scheme: &str, limits: &Limits) -> Resu
     }
     check_method(request.method().as_str().as_bytes())?;
     check_fields(request.headers(), limits)?;
-    check_uri(request.uri(), scheme, limits)?;
+    check_uri(request, scheme, limits)?;
     host(request)?;
     join_cookies(request.headers_mut())?;
     let target = request.uri().path_and_query().cloned();
@@ -25,16 +25,17 @@ pub fn check<B>(request: &mut Request<B>, scheme: &str, limits: &Limits) -> Resu
     Ok(())
 }
 
-fn check_uri(uri: &Uri, scheme: &str, limits: &Limits) -> Result<(), Refusal> {
+fn check_uri<B>(request: &Request<B>, scheme: &str, limits: &Limits) -> Result<(), Refusal> {
+    let uri = request.uri();
     // Without `:authority` the library keeps no scheme; it is nothing to us then.
     if uri.scheme_str().is_some_and(|claimed| claimed != scheme) {
         return Err(Refusal::Malformed("the scheme is not that of the connection"));
     }
-    let target = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str).as_bytes();
-    if target.len() > limits.max_target_bytes {
+    let path = uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str).as_bytes();
+    if path.len() > limits.max_target_bytes {
         return Err(Refusal::TargetTooLong);
     }
-    check_target(target)
+    target::check(request.method().as_str().as_bytes(), path, false)
 }
 
 fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {

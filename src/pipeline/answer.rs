@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -46,7 +48,8 @@ impl Answer {
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
-        Answer { body: Source::Own(Some(body.into())), record: None, busy: None }
+        let body = (!body.is_empty()).then(|| body.into());
+        Answer { body: Source::Own(body), record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.
@@ -166,8 +169,9 @@ struct Refusal<'a> {
     hint: Option<&'a str>,
 }
 
-/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status.
-pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
+/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status. `forward`: the caller
+/// takes us for a proxy and not for the upstream, so the credential that it lacks is one for a proxy.
+pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answer> {
     let code = error.code();
     let hint = error.hint();
     let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint: hint.as_deref() };
@@ -176,7 +180,11 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
-    if code.status() == StatusCode::UNAUTHORIZED {
+    let challenged = code.status() == StatusCode::UNAUTHORIZED;
+    if challenged && forward {
+        let challenges = "Basic realm=\"veilwarden\", Bearer realm=\"veilwarden\"";
+        headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(challenges));
+    } else if challenged {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
     }
     if code.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -187,6 +195,9 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     }
     if error.poisons_connection() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if challenged && forward {
+        *answer.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     }
     answer
 }

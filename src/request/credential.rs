@@ -48,9 +48,7 @@ impl Credential {
 /// by a later one. `kubernetes`: whether a bearer in `Authorization` is meant for us.
 pub fn take(headers: &mut HeaderMap, kubernetes: bool) -> Result<Option<Credential>, BadCredential> {
     let found = find(headers, kubernetes);
-    headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(TOKEN_FIELD);
-    headers.remove(SESSION_SECRET_FIELD);
+    remove_slots(headers);
     let found = found?;
     if let Some((slot, credential)) = &found {
         if *slot == AUTHORIZATION {
@@ -59,6 +57,20 @@ pub fn take(headers: &mut HeaderMap, kubernetes: bool) -> Result<Option<Credenti
         remove_recurrences(headers, credential);
     }
     Ok(found.map(|(_, credential)| credential))
+}
+
+/// For a request inside a tunnel: the credential is the tunnel's. The fields that only ever carry credentials for us go,
+/// and so does every field in which the tunnel's recurs; `Authorization` is the application's own.
+pub fn inherit(headers: &mut HeaderMap, credential: &Credential) -> Credential {
+    remove_slots(headers);
+    remove_recurrences(headers, credential);
+    credential.clone()
+}
+
+fn remove_slots(headers: &mut HeaderMap) {
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TOKEN_FIELD);
+    headers.remove(SESSION_SECRET_FIELD);
 }
 
 fn find(headers: &HeaderMap, kubernetes: bool) -> Result<Option<(HeaderName, Credential)>, BadCredential> {
@@ -230,6 +242,20 @@ mod tests {
         ]);
         assert!(take(&mut map, true).is_ok());
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn inside_a_tunnel_only_its_own_credential_counts() {
+        let tunnel = Credential::Token(SecretString::from(JWT));
+        let mut map = headers(&[
+            ("authorization", "Bearer app.lication.key"),
+            ("proxy-authorization", "Bearer other.other.other"),
+            ("x-veilwarden-token", "other.other.other"),
+            ("x-session-secret", "other"),
+            ("x-copy", JWT),
+        ]);
+        assert_eq!(inherit(&mut map, &tunnel).expose(), JWT);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
     }
 
     #[test]

@@ -55,6 +55,7 @@ where
         ended = connection.as_mut() => return ended,
         () = drain.ask_to_leave() => {}
         () = handle.quiet(limits.idle_timeout) => {}
+        () = handle.left() => {}
     }
     // A GOAWAY; calls that are open go on, and a peer that does not go is left.
     connection.as_mut().graceful_shutdown();

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
+
 use super::authorized::{Authorized, Rules};
-use super::received::Received;
+use super::received::{Destination, Received};
+use super::tunnel::{Opened, Relay, Tunnel};
 use crate::audit::{Outcome, Record};
 use crate::authn::Identity;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::policy::{self, Decision};
-use crate::request::{self, Host, path};
+use crate::request::{self, Credential, Host, path};
 use crate::route::Route;
 
 /// A call whose caller is known, but not whether it may be made.
@@ -18,11 +21,13 @@ use crate::route::Route;
 pub struct Authenticated<B> {
     call: Received<B>,
     identity: Arc<Identity>,
+    /// Only a tunnel keeps it.
+    credential: Option<Credential>,
 }
 
 impl<B> Authenticated<B> {
-    pub(super) fn new(call: Received<B>, identity: Arc<Identity>) -> Self {
-        Authenticated { call, identity }
+    pub(super) fn new(call: Received<B>, identity: Arc<Identity>, credential: Option<Credential>) -> Self {
+        Authenticated { call, identity, credential }
     }
 
     /// Finds the route and asks the policy, both from the same [`Rules`]. Nothing is fetched or sent.
@@ -30,6 +35,37 @@ impl<B> Authenticated<B> {
     where
         B: Sync,
     {
+        if self.call.method == Method::CONNECT {
+            return Err(Error::Internal("CONNECT opens a tunnel and is not sent"));
+        }
+        let (_, route) = self.route(rules, record)?;
+        if self.call.encoded_slash && !route.allow_encoded_slash {
+            return Err(request::Error::Path(path::NotCanonical("the path has an encoded slash")).into());
+        }
+        self.ask_policy(rules, &route, metrics, record).await?;
+        let mut call = self.call;
+        call.trailers.forbid(self.credential);
+        Ok(Authorized::new(call, route))
+    }
+
+    /// What CONNECT asks for. Its host and port have to be a route's. Policy judges it only when the route passes the
+    /// bytes on untouched; otherwise it judges the requests inside. `ca`: whether there is one to intercept with.
+    pub async fn open(self, rules: &Rules, ca: bool, metrics: &Metrics, record: &mut Record) -> Result<Opened, Error>
+    where
+        B: Sync,
+    {
+        let (host, route) = self.route(rules, record)?;
+        if route.relay {
+            self.ask_policy(rules, &route, metrics, record).await?;
+        } else if !ca {
+            return Err(Error::NoCa);
+        }
+        let credential = self.credential.ok_or(Error::Internal("an identity without a credential"))?;
+        let tunnel = Tunnel::new(credential, host, Arc::clone(&route));
+        Ok(if route.relay { Opened::Relayed(Relay::new(tunnel)) } else { Opened::Intercepted(Arc::new(tunnel)) })
+    }
+
+    fn route(&self, rules: &Rules, record: &mut Record) -> Result<(Host, Arc<Route>), Error> {
         let host = self.upstream_host(record)?;
         let route = match rules.routes.find(&host) {
             Some(route) => Arc::clone(route),
@@ -41,25 +77,50 @@ impl<B> Authenticated<B> {
         };
         route.name().clone_into(&mut record.upstream_host);
         record.route = Some(Arc::clone(&route));
-        if self.call.encoded_slash && !route.allow_encoded_slash {
-            return Err(request::Error::Path(path::NotCanonical("the path has an encoded slash")).into());
-        }
-        self.ask_policy(rules, &route, metrics, record).await?;
-        Ok(Authorized::new(self.call, route))
+        Ok((host, route))
     }
 
+    /// The one host that everything in the call names.
     fn upstream_host(&self, record: &mut Record) -> Result<Host, request::Error> {
-        let text = match &self.call.upstream_host[..] {
-            [] => return Err(request::Error::MissingHost),
-            [one] => one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII"))?,
-            _ => return Err(request::Error::InvalidHost("X-Upstream-Host appears twice")),
+        let host = match &self.call.destination {
+            Destination::Field => self.named()?.ok_or(request::Error::MissingHost)?,
+            Destination::Absolute(authority) => {
+                let host = parse(authority.as_str())?;
+                let default = host.port().unwrap_or(80);
+                if !self.agrees_with(&host, default)? {
+                    let why = "Host or X-Upstream-Host names another host than the request target";
+                    return Err(request::Error::InvalidHost(why));
+                }
+                host
+            }
+            Destination::Tunnel(tunnel) => {
+                record.upstream_host = tunnel.host().to_string();
+                // What is inside speaks https, whose port needs not be written.
+                if !self.agrees_with(tunnel.host(), 443)? {
+                    return Err(request::Error::Misdirected);
+                }
+                tunnel.host().clone()
+            }
         };
-        if text.is_empty() {
-            return Err(request::Error::MissingHost);
-        }
-        let host = Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))?;
         record.upstream_host = host.to_string();
         Ok(host)
+    }
+
+    fn agrees_with(&self, host: &Host, default: u16) -> Result<bool, request::Error> {
+        let named = self.named()?;
+        Ok(self.call.host.iter().chain(&named).all(|other| other.agrees_with(host, default)))
+    }
+
+    /// `X-Upstream-Host`.
+    fn named(&self) -> Result<Option<Host>, request::Error> {
+        match &self.call.upstream_host[..] {
+            [] => Ok(None),
+            [one] if one.is_empty() => Ok(None),
+            [one] => {
+                one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII")).and_then(parse).map(Some)
+            }
+            _ => Err(request::Error::InvalidHost("X-Upstream-Host appears twice")),
+        }
     }
 
     async fn ask_policy(
@@ -99,7 +160,11 @@ impl<B> Authenticated<B> {
             headers: &call.headers,
             agent_id: &call.agent_id,
             source_ip: call.peer,
-            intercepted: false,
+            intercepted: matches!(call.destination, Destination::Tunnel(_)),
         }
     }
+}
+
+fn parse(text: &str) -> Result<Host, request::Error> {
+    Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))
 }

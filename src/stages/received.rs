@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::request::Parts;
-use http::{Method, Uri};
+use http::uri::Authority;
+use http::{Method, Uri, Version};
 
-use super::Authenticated;
+use super::{Authenticated, Connection, Tunnel};
 use crate::audit::Record;
 use crate::authn::Authn;
 use crate::error::Error;
@@ -16,12 +17,23 @@ use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
 use crate::request::{self, Credential, Host, RequestId, Trailers, fields, method, path, query};
 
-/// What the connection knows about a request beside its head.
+/// What is known about a request beside its head.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    pub peer: IpAddr,
+pub struct Arrival<'a> {
+    pub connection: &'a Connection,
     /// Whether a bearer in `Authorization` is a credential for us.
     pub kubernetes: bool,
+}
+
+/// Where a call says that it wants to go. Looked at after authentication.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// Wherever `X-Upstream-Host` says.
+    Field,
+    /// To the authority of its target: absolute-form, or CONNECT.
+    Absolute(Authority),
+    /// To where its tunnel leads.
+    Tunnel(Arc<Tunnel>),
 }
 
 /// A call whose form is beyond doubt and whose credential has been taken out. Nothing is known yet about who
@@ -33,6 +45,9 @@ pub struct Received<B> {
     /// A segment of the path has an encoded slash in it; the route says whether that is allowed.
     pub(super) encoded_slash: bool,
     pub(super) query: Option<String>,
+    pub(super) destination: Destination,
+    /// `Host`; only an HTTP/1.0 CONNECT may go without.
+    pub(super) host: Option<Host>,
     /// `X-Upstream-Host`, not yet looked at: that comes after authentication.
     pub(super) upstream_host: Vec<HeaderValue>,
     pub(super) headers: HeaderMap,
@@ -47,11 +62,18 @@ pub struct Received<B> {
 impl<B> Received<B> {
     /// The strict gate over what the HTTP parser made of the request.
     pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
-        let Parts { method, uri, mut headers, .. } = parts;
+        let Parts { method, uri, version, mut headers, .. } = parts;
         record.method = method.as_str().to_owned();
+        let Connection { peer, tunnel } = arrival.connection;
+        let destination = destination(&uri, version, tunnel.as_ref());
+        record.forward = !matches!(destination, Destination::Field);
+        record.intercepted = tunnel.is_some();
         // Judged while every field is still there, said when the record knows which call it is about.
-        let form = check_form(&method, &headers);
-        let credential = credential::take(&mut headers, arrival.kubernetes);
+        let form = check_form(&method, version, &headers);
+        let credential = match tunnel {
+            Some(tunnel) => Ok(Some(credential::inherit(&mut headers, tunnel.credential()))),
+            None => credential::take(&mut headers, arrival.kubernetes),
+        };
         if let Some(id) = headers.get(fields::REQUEST_ID).and_then(RequestId::accept) {
             record.identify(id);
         }
@@ -59,8 +81,12 @@ impl<B> Received<B> {
         if !in_target {
             record.path = uri.path().to_owned();
         }
-        form?;
-        let (path, encoded_slash, query) = check_target(&uri)?;
+        let host = form?;
+        let (path, encoded_slash, query) = match method {
+            // The target is all authority.
+            Method::CONNECT => (String::new(), false, None),
+            _ => check_target(&uri)?,
+        };
         if in_target {
             let why = "the credential stands in the URL, where it would reach the upstream";
             return Err(request::Error::Malformed(why).into());
@@ -76,13 +102,15 @@ impl<B> Received<B> {
             path,
             encoded_slash,
             query,
+            destination,
+            host,
             upstream_host,
             headers,
             agent_id,
             request_id: record.request_id(),
             trailers,
             body,
-            peer: arrival.peer,
+            peer: *peer,
             credential,
         })
     }
@@ -108,8 +136,8 @@ impl<B> Received<B> {
         metrics.authenticated(record.auth_method, result_label(&judged));
         let identity = judged?;
         record.identity = Some(Arc::clone(&identity));
-        self.trailers.forbid(taken.ok().flatten());
-        Ok(Authenticated::new(self, identity))
+        let credential = taken.ok().flatten();
+        Ok(Authenticated::new(self, identity, credential))
     }
 }
 
@@ -121,14 +149,28 @@ fn result_label<T>(judged: &Result<T, Error>) -> &'static str {
     }
 }
 
-fn check_form(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
+/// By an explicit rule: in HTTP/2 every request has an authority.
+fn destination(uri: &Uri, version: Version, tunnel: Option<&Arc<Tunnel>>) -> Destination {
+    match (tunnel, uri.authority()) {
+        (Some(tunnel), _) => Destination::Tunnel(Arc::clone(tunnel)),
+        (None, Some(authority)) if version <= Version::HTTP_11 => Destination::Absolute(authority.clone()),
+        (None, _) => Destination::Field,
+    }
+}
+
+/// Comes back with `Host`.
+fn check_form(method: &Method, version: Version, headers: &HeaderMap) -> Result<Option<Host>, request::Error> {
     check_method(method, headers)?;
     check_singletons(headers)?;
-    check_host(headers)?;
+    // Python before 3.12 sends CONNECT in HTTP/1.0, which needs no Host.
+    let host = match (method, headers.contains_key(HOST)) {
+        (&Method::CONNECT, false) if version == Version::HTTP_10 => None,
+        _ => Some(check_host(headers)?),
+    };
     if headers.get_all(VIA).iter().any(|via| contains_ignoring_case(via.as_bytes(), b"veilwarden")) {
         return Err(request::Error::Loop);
     }
-    Ok(())
+    Ok(host)
 }
 
 fn check_method(method: &Method, headers: &HeaderMap) -> Result<(), request::Error> {
@@ -159,17 +201,16 @@ fn check_singletons(headers: &HeaderMap) -> Result<(), request::Error> {
 }
 
 /// RFC 9112 section 3.2: exactly one `Host`, and it is one. (HTTP/1.0 may go without, but no client of ours does.)
-fn check_host(headers: &HeaderMap) -> Result<(), request::Error> {
+fn check_host(headers: &HeaderMap) -> Result<Host, request::Error> {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(request::Error::InvalidHost("exactly one Host header is needed"));
     };
     let text = host.to_str().map_err(|_| request::Error::InvalidHost("the Host header is not ASCII"))?;
-    Host::parse(text).map(drop).map_err(|why| request::Error::InvalidHost(why.0))
+    Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))
 }
 
-/// The canonical path, whether it has an encoded slash, and the query as it came. The gate has let only
-/// origin-form through.
+/// The canonical path, whether it has an encoded slash, and the query as it came.
 fn check_target(uri: &Uri) -> Result<(String, bool, Option<String>), request::Error> {
     let canonical = path::canonical(uri.path())?;
     let query = uri.query().map(str::to_owned);

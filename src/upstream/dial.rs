@@ -104,14 +104,26 @@ impl Dialer {
     pub fn speaks_http2(&self) -> bool {
         self.0.http2.load(Ordering::Relaxed)
     }
+
+    /// A connection to a checked address with nothing on it yet.
+    pub async fn connect(&self) -> Result<Stream, DialError> {
+        let plan = &self.0;
+        let tcp = tokio::time::timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
+        Ok(Stream { io: Io::Plain(tcp), writes: WriteLimit::new(plan.idle) })
+    }
 }
 
 impl Plan {
-    async fn open(&self) -> Result<Stream, DialError> {
+    async fn connect(&self) -> Result<TcpStream, DialError> {
         let addresses = self.addresses().await?;
         let tcp = race(addresses).await.map_err(|error| DialError::Tcp(Arc::new(error)))?;
         // Small messages go out at once; a failure here costs latency only.
         let _ = tcp.set_nodelay(true);
+        Ok(tcp)
+    }
+
+    async fn open(&self) -> Result<Stream, DialError> {
+        let tcp = self.connect().await?;
         let io = match &self.security {
             Security::Cleartext => Io::Plain(tcp),
             Security::Tls(_, None) => return Err(DialError::NoServerName),

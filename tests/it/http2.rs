@@ -7,6 +7,7 @@ mod faults;
 mod grpc;
 mod raw;
 mod trailers;
+mod tunnels;
 mod upstream;
 
 use std::sync::Arc;

@@ -2,11 +2,13 @@
 
 mod answers;
 mod binary;
+mod ca;
 mod clusters;
 mod deploy;
 mod documents;
 mod echo;
 mod fields;
+mod forward;
 mod framing;
 mod hosts;
 mod http2;
@@ -25,4 +27,5 @@ mod snippets;
 mod stalls;
 mod stores;
 mod targets;
+mod tunnels;
 mod world;

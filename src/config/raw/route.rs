@@ -60,8 +60,7 @@ pub(in crate::config) struct Route {
     /// A name under which callers reach this route by path.
     #[schemars(extend("x-later" = true))]
     pub local_name: String,
-    /// Whether CONNECT passes TLS through untouched.
-    #[schemars(extend("x-later" = true))]
+    /// Whether CONNECT passes TLS through untouched. Policy judges the CONNECT then, and nothing can be put in.
     pub relay: bool,
     /// Whether `%2F` in a path is passed on instead of refused.
     pub allow_encoded_slash: bool,

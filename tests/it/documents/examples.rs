@@ -121,4 +121,5 @@ fn r133_the_quick_start_works() {
         return;
     }
     shell::run(&Document::read("README.md"));
+    shell::run(&Document::read("docs/forward-proxy.md"));
 }

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Frame;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::world::{Started, within};
@@ -57,8 +58,12 @@ pub fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
 
 impl Peer {
     pub async fn connect(world: &Started) -> Peer {
-        let io = TokioIo::new(world.connect().await);
-        let (sender, connection) = handshake(TokioExecutor::new(), io).await.unwrap();
+        Peer::over(world.connect().await).await
+    }
+
+    /// The same over any stream, a session in a tunnel for instance.
+    pub async fn over(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Peer {
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
         tokio::spawn(connection);
         Peer(sender)
     }
