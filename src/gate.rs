@@ -11,9 +11,12 @@
 mod chunks;
 mod clock;
 mod framer;
+pub mod frames;
 mod handle;
 mod head;
 mod linger;
+pub mod message;
+pub mod pace;
 mod target;
 pub mod write_limit;
 
@@ -27,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use clock::Clock;
 use framer::Framer;
+use frames::Frames;
 use handle::Decision;
 use linger::Linger;
 use write_limit::WriteLimit;
@@ -40,6 +44,9 @@ pub const REFUSED_METHOD: &str = "!";
 const MAX_AHEAD: usize = 16 << 10;
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
+
+/// How a connection begins whose peer knows that we speak HTTP/2: the part of RFC 9113 section 3.4 that looks like a head.
+const PRIOR_KNOWLEDGE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +108,8 @@ enum Ended {
     No,
     /// The stand-in has taken the place of everything that follows.
     Refused,
+    /// What follows is HTTP/2 and not for this gate.
+    Http2,
     Eof,
 }
 
@@ -124,6 +133,16 @@ impl<IO> Gate<IO> {
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The connection once HTTP/1 has ended on it, if that is because the peer speaks HTTP/2.
+    pub fn into_http2(self) -> Option<Frames<IO>> {
+        (self.ended == Ended::Http2).then(|| Frames::begun(self.io, self.held, self.framer.limits()))
+    }
+
+    /// Bytes that are no HTTP/1 may be the beginning of HTTP/2; nothing else was on the connection before.
+    fn begins_http2(&self, bytes: &[u8]) -> bool {
+        self.framer.untouched() && bytes.starts_with(PRIOR_KNOWLEDGE)
     }
 
     /// Bytes break the rules: between messages the stand-in takes over, within a body the read fails.
@@ -164,7 +183,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
             match gate.ended {
                 // Not an end of file: hyper would take it for a caller that hung up and drop the answer.
                 Ended::Refused => return Poll::Pending,
-                Ended::Eof => return Poll::Ready(Ok(())),
+                Ended::Eof | Ended::Http2 => return Poll::Ready(Ok(())),
                 Ended::No => {}
             }
             if let Some(heads) = gate.framer.held() {
@@ -221,8 +240,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
                 Poll::Ready(Ok(if n > 0 { Step::Passed } else { Step::Again }))
             }
             Err(refusal) => {
+                let http2 = self.begins_http2(fresh);
+                if http2 {
+                    self.held.extend_from_slice(fresh);
+                    self.ended = Ended::Http2;
+                }
                 buf.set_filled(start);
-                Poll::Ready(Err(Stop::Refused(refusal)))
+                Poll::Ready(if http2 { Ok(Step::Again) } else { Err(Stop::Refused(refusal)) })
             }
         }
     }
@@ -247,7 +271,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
     }
 
     fn approve_held(&mut self) -> Result<Step, Stop> {
-        self.ready = self.framer.approve(&self.held).map_err(Stop::Refused)?;
+        self.ready = match self.framer.approve(&self.held) {
+            Err(_) if self.begins_http2(&self.held) => {
+                self.ended = Ended::Http2;
+                return Ok(Step::Again);
+            }
+            outcome => outcome.map_err(Stop::Refused)?,
+        };
         // What follows the approved bytes begins now, not when they began.
         if self.ready > 0 {
             self.clock.touched();
@@ -310,6 +340,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
+        if gate.ended == Ended::Http2 {
+            return Poll::Ready(Ok(()));
+        }
         if gate.linger.is_none() {
             ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
             if !gate.owes_reading() {

@@ -1,6 +1,6 @@
 //! The life of a request, in one screen.
 
-mod answer;
+pub mod answer;
 
 use std::net::IpAddr;
 use std::sync::Arc;

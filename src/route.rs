@@ -23,12 +23,23 @@ pub enum Scheme {
     Http,
 }
 
+/// `upstream_http2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http2 {
+    /// Under TLS, if the upstream offers it.
+    Auto,
+    /// Nothing else, in clear by prior knowledge.
+    Only,
+    Never,
+}
+
 /// One entry of `routes`, checked but not yet compiled.
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// As written; lower-cased and split into name and port when compiled.
     pub upstream_host: String,
     pub scheme: Scheme,
+    pub http2: Http2,
     pub upstream_address: Option<SocketAddr>,
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
@@ -106,6 +117,7 @@ pub struct Route {
     pub host: Host,
     pub port: u16,
     pub scheme: Scheme,
+    pub http2: Http2,
     pub upstream_address: Option<SocketAddr>,
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
@@ -142,6 +154,7 @@ impl Route {
             port,
             host,
             scheme: settings.scheme,
+            http2: settings.http2,
             upstream_address: settings.upstream_address,
             allow_cidrs: settings.allow_cidrs,
             ca_file: settings.ca_file,
@@ -261,6 +274,7 @@ mod tests {
         RouteSettings {
             upstream_host: host.into(),
             scheme,
+            http2: Http2::Auto,
             upstream_address: None,
             allow_cidrs: Vec::new(),
             ca_file: None,

@@ -24,7 +24,7 @@ const VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks differ.
 const BACK_DATED: Duration = Duration::from_secs(60 * 60);
 /// What is spoken inside of tunnels, best first (RFC 7301).
-const ALPN: [&[u8]; 1] = [b"http/1.1"];
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Signs a certificate for any host, all with one key of their own.
 pub struct Leaves {

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::{host, injection, listeners, raw, spelling};
 use crate::authn::is_label;
 use crate::request::Host;
-use crate::route::{InjectionSettings, RouteSettings, Scheme, Timeouts};
+use crate::route::{Http2, InjectionSettings, RouteSettings, Scheme, Timeouts};
 
 /// What routes may name: the ids of `secrets`, and whether Doppler is asked for the others.
 pub(super) struct Known<'a> {
@@ -56,6 +56,11 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         raw::Scheme::Https => Scheme::Https,
         raw::Scheme::Http => Scheme::Http,
     };
+    let http2 = match raw.upstream_http2 {
+        raw::Switch::Auto => Http2::Auto,
+        raw::Switch::On => Http2::Only,
+        raw::Switch::Off => Http2::Never,
+    };
     let upstream_address = match raw.upstream_address.as_str() {
         "" => None,
         text => report.take(&place.key("upstream_address"), address::upstream(text)),
@@ -74,6 +79,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
     RouteSettings {
         upstream_host: raw.upstream_host.clone(),
         scheme,
+        http2,
         upstream_address,
         allow_cidrs: listeners::networks(&raw.allow_cidrs, &place.key("allow_cidrs"), report),
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),

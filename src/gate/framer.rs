@@ -37,6 +37,15 @@ impl Framer {
         Framer { limits, forward, state: State::Head, heads: 0, searched: 0, later: None, starved: true }
     }
 
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether no message has passed yet.
+    pub fn untouched(&self) -> bool {
+        self.heads == 0
+    }
+
     /// Whether the last head announced a body that has not ended.
     pub fn within_body(&self) -> bool {
         matches!(self.state, State::Length(_) | State::Chunked(_))

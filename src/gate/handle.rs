@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Refusal;
+use super::pace::Pace;
 
 /// The service's end of a [`Gate`](super::Gate).
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,8 @@ struct Shared {
     /// HTTP has ended.
     through: AtomicBool,
     rest: Mutex<Rest>,
+    /// The service wants no more requests; HTTP/1 says so in an answer's head.
+    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +39,20 @@ struct Rest {
 
 /// An answer is on its way: as long as this lives, silence of the peer is no idleness.
 #[derive(Debug)]
-pub struct Busy(Handle);
+pub struct Busy {
+    handle: Handle,
+    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
+    pace: Option<Pace>,
+}
+
+impl Busy {
+    /// The answer was asked for its next piece and gave one, or has none yet.
+    pub fn polled(&self, gave: bool) {
+        if let Some(pace) = &self.pace {
+            pace.polled(gave);
+        }
+    }
+}
 
 /// What the bytes behind a head are, after which HTTP may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +78,7 @@ impl Handle {
         // In this order: a request that has begun is never seen as answered.
         self.0.busy.fetch_add(1, Ordering::SeqCst);
         self.0.begun.fetch_add(1, Ordering::SeqCst);
-        Busy(self.clone())
+        Busy { handle: self.clone(), pace: Pace::of_this_task() }
     }
 
     /// The bytes behind this request's head are no longer HTTP: they are handed on untouched. Only for a request
@@ -92,6 +110,28 @@ impl Handle {
         self.rest().quiet_since
     }
 
+    /// No more requests are wanted on this connection.
+    pub fn leave(&self) {
+        self.0.left.notify_one();
+    }
+
+    /// Returns when that was said.
+    pub async fn left(&self) {
+        self.0.left.notified().await;
+    }
+
+    /// Returns when no answer has been on its way for `limit`, counted from now at the earliest.
+    pub async fn quiet(&self, limit: Duration) {
+        let from = Instant::now();
+        loop {
+            let deadline = self.quiet_since().map_or(from, |since| since.max(from)) + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
     fn rest(&self) -> MutexGuard<'_, Rest> {
         self.0.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,9 +146,9 @@ impl Handle {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.rest().quiet_since = Some(Instant::now());
-        self.0.0.busy.fetch_sub(1, Ordering::SeqCst);
-        self.0.wake();
+        self.handle.rest().quiet_since = Some(Instant::now());
+        self.handle.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.handle.wake();
     }
 }
 

@@ -5,7 +5,7 @@ use memchr::memchr;
 use super::{Limits, Refusal, target};
 
 /// A single field line may weigh so much.
-const MAX_FIELD_LINE: usize = 16 << 10;
+pub(super) const MAX_FIELD_LINE: usize = 16 << 10;
 const MAX_METHOD: usize = 32;
 /// Empty lines allowed before a request line (RFC 9112 section 2.2 asks for at least one).
 const MAX_LEADING_EMPTY_LINES: usize = 2;
@@ -110,12 +110,7 @@ struct RequestLine<'a> {
 fn check_request_line<'a>(line: &'a [u8], limits: &Limits, forward: bool) -> Result<RequestLine<'a>, Refusal> {
     let method_end = memchr(b' ', line).ok_or(Refusal::Malformed("the request line has no target"))?;
     let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
-    if method.is_empty()
-        || method.len() > MAX_METHOD
-        || !method.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_')
-    {
-        return Err(Refusal::Malformed("the method is not one"));
-    }
+    check_method(method)?;
     let target_end = memchr(b' ', rest).ok_or(Refusal::Malformed("the request line has no version"))?;
     let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
     if target.len() > limits.max_target_bytes {
@@ -128,6 +123,15 @@ fn check_request_line<'a>(line: &'a [u8], limits: &Limits, forward: bool) -> Res
     };
     target::check(method, target, forward)?;
     Ok(RequestLine { method, minor })
+}
+
+/// Letters, digits, hyphen and underscore, and not too many of them.
+pub(super) fn check_method(method: &[u8]) -> Result<(), Refusal> {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_';
+    if method.is_empty() || method.len() > MAX_METHOD || !method.iter().all(fine) {
+        return Err(Refusal::Malformed("the method is not one"));
+    }
+    Ok(())
 }
 
 /// `name ":" OWS value OWS`, the name a token that stands at the line's very start and touches its colon.
@@ -225,7 +229,7 @@ fn lists(value: &[u8], token: &[u8]) -> bool {
 
 /// 1*DIGIT within 63 bits; signs, lists and white space inside are refused, and zeros in front, which some servers
 /// take for octal.
-fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
+pub(super) fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     const WRONG: Refusal = Refusal::Malformed("Content-Length is not a plain number");
     let digits = value.trim_ascii();
     let octal = digits.len() > 1 && digits[0] == b'0';

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -15,7 +17,8 @@ use tokio::time::Sleep;
 use crate::audit::Record;
 use crate::error::Error;
 use crate::gate::Busy;
-use crate::request::fields;
+use crate::request::trailers::TooMany;
+use crate::request::{fields, trailers};
 
 /// What the caller reads.
 #[derive(Debug)]
@@ -64,7 +67,9 @@ impl Answer {
     }
 
     fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
-        let ended = frame.is_none() || self.is_end_stream();
+        // Nothing follows trailers, and nobody asks whether it does.
+        let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
+        let ended = frame.is_none() || trailers || self.is_end_stream();
         let Some(record) = &mut self.record else { return };
         match frame {
             Some(Ok(frame)) => record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -84,8 +89,11 @@ impl Source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream { body, idle, timer } => loop {
                 match Pin::new(&mut *body).poll_frame(cx) {
-                    // Trailers could carry what the fields may not; none are passed on.
-                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match clean(frame) {
+                        Ok(Some(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
+                    },
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
                     Poll::Ready(frame) => {
                         *timer = None;
@@ -105,13 +113,24 @@ impl Source {
     }
 }
 
+/// Trailers as they may pass, unless nothing is left of them.
+fn clean(frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, TooMany> {
+    let Ok(mut trailers) = frame.into_trailers() else { return Ok(None) };
+    trailers::clean(&mut trailers)?;
+    Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let answer = self.get_mut();
-        let frame = std::task::ready!(answer.body.poll_frame(cx));
+        let polled = answer.body.poll_frame(cx);
+        if let Some(busy) = &answer.busy {
+            busy.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        let frame = std::task::ready!(polled);
         answer.note(&frame);
         Poll::Ready(frame)
     }
@@ -129,6 +148,15 @@ impl Body for Answer {
             Source::Upstream { body, .. } => body.size_hint(),
         }
     }
+}
+
+/// The answer to HEAD (RFC 9110 section 9.3.2): its fields are those that GET would have had. hyper sees to that in
+/// HTTP/1 only.
+pub fn without_body(mut answer: Response<Answer>) -> Response<Answer> {
+    if let Some(length) = answer.body().size_hint().exact().filter(|length| *length > 0) {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    answer.map(|answer| Answer { body: Source::Own(None), ..answer })
 }
 
 /// The error body of spec section 7.

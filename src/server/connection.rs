@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,9 +12,10 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{Drain, admin};
+use super::{Drain, admin, http2};
+use crate::gate::frames::Frames;
 use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
-use crate::pipeline::{Answer, Established, Pipeline};
+use crate::pipeline::{Answer, Established, Pipeline, answer};
 use crate::request::{Host, fields};
 use crate::stages::{Connection, local_host};
 
@@ -41,7 +42,12 @@ struct Service<'a> {
 
 impl Http {
     /// Serves the connection to its end, or to the end of HTTP on it; says then what follows.
-    pub async fn serve<IO>(&self, io: IO, connection: &Connection, mut drain: Drain) -> Option<(Upgraded, Established)>
+    pub async fn serve<IO>(
+        self: &Arc<Self>,
+        io: IO,
+        connection: &Connection,
+        mut drain: Drain,
+    ) -> Option<(Upgraded, Established)>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -53,19 +59,22 @@ impl Http {
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
         builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
         let serving = builder.serve_connection(TokioIo::new(gate), service_fn(|request| service.answer(request)));
-        let ended = {
-            // In a block of its own: as long as it lives, a connection that broke off is waited for below.
-            let mut serving = std::pin::pin!(serving.with_upgrades());
-            tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = drain.wait() => {
-                    serving.as_mut().graceful_shutdown();
-                    serving.await
-                }
+        let mut serving = serving.with_upgrades();
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = drain.wait() => {
+                std::pin::Pin::new(&mut serving).graceful_shutdown();
+                (&mut serving).await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
+        }
+        // Taken apart here: as long as it lived, a connection that broke off would be waited for below.
+        if let Some(frames) = serving.into_parts().and_then(|parts| parts.io.into_inner().into_http2()) {
+            // Boxed, so that connections of HTTP/1 have no room set aside for it.
+            Box::pin(self.serve_http2(frames, connection, drain)).await;
+            return None;
         }
         let (upgrade, established) = service.sequel.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let upgraded = upgrade.await.ok()?;
@@ -80,7 +89,47 @@ impl Http {
     }
 }
 
+impl Http {
+    /// The same for a connection that begins with HTTP/2.
+    pub async fn serve_http2<IO>(self: &Arc<Self>, frames: Frames<IO>, connection: &Connection, drain: Drain)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handle = Handle::default();
+        let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
+        let service = service_fn(move |request| {
+            let (http, connection, handle, drain) = shared.clone();
+            async move {
+                let service = Service { http: &http, connection: &connection, handle, drain, sequel: Mutex::default() };
+                service.answer_http2(request).await
+            }
+        });
+        if let Err(error) = http2::serve(frames, service, &handle, self.limits, drain).await {
+            tracing::debug!(peer = %connection.peer, %error, "connection ended");
+        }
+    }
+}
+
 impl Service<'_> {
+    /// As `answer`, for what the gate has not seen.
+    async fn answer_http2(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let to_head = *request.method() == Method::HEAD;
+        let scheme = if self.connection.tunnel.is_some() { "https" } else { "http" };
+        let answer = match gate::message::check(&mut request, scheme, &self.http.limits) {
+            Ok(()) => self.answer(request).await?,
+            Err(refusal) => {
+                let busy = self.handle.busy();
+                let refused = self.http.pipeline.refuse(refusal.into(), self.connection);
+                refused.map(|answer| answer.keeping(busy))
+            }
+        };
+        // The credential of the tunnel is no longer good; HTTP/1 says so with `Connection: close`.
+        if self.connection.tunnel.is_some() && answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            self.handle.leave();
+        }
+        Ok(if to_head { answer::without_body(answer) } else { answer })
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let busy = self.handle.busy();
         let pipeline = &self.http.pipeline;

@@ -43,7 +43,9 @@ impl<B> Authenticated<B> {
             return Err(request::Error::Path(path::NotCanonical("the path has an encoded slash")).into());
         }
         self.ask_policy(rules, &route, metrics, record).await?;
-        Ok(Authorized::new(self.call, route))
+        let mut call = self.call;
+        call.trailers.forbid(self.credential);
+        Ok(Authorized::new(call, route))
     }
 
     /// What CONNECT asks for. Its host and port have to be a route's. Policy judges it only when the route passes the

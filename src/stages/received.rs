@@ -14,7 +14,7 @@ use crate::authn::Authn;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
-use crate::request::{self, Credential, Host, RequestId, fields, method, path, query};
+use crate::request::{self, Credential, Host, RequestId, Trailers, fields, method, path, query};
 use crate::route::Routes;
 
 /// What is known about a request beside its head.
@@ -41,6 +41,7 @@ pub struct Received<B> {
     pub(super) headers: HeaderMap,
     pub(super) agent_id: String,
     pub(super) request_id: RequestId,
+    pub(super) trailers: Trailers,
     pub(super) body: B,
     pub(super) peer: IpAddr,
     credential: Result<Option<Credential>, BadCredential>,
@@ -79,6 +80,7 @@ impl<B> Received<B> {
         record.path = path.clone().into_owned();
         let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
         record.agent_id.clone_from(&agent_id);
+        let trailers = Trailers::of(&headers);
         fields::strip_request(&mut headers)?;
         Ok(Received {
             method,
@@ -89,6 +91,7 @@ impl<B> Received<B> {
             headers,
             agent_id,
             request_id: record.request_id(),
+            trailers,
             body,
             peer: *peer,
             credential,

@@ -14,6 +14,7 @@ mod fields;
 mod forward;
 mod framing;
 mod hosts;
+mod http2;
 mod identity;
 mod jwks;
 mod layers;

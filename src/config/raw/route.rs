@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Switch, Time};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +30,9 @@ pub(in crate::config) struct Route {
     pub upstream_host: String,
     /// How the upstream is spoken to.
     pub upstream_scheme: Scheme,
+    /// Whether HTTP/2 is spoken to the upstream: `auto` offers it under TLS, `true` speaks nothing else (in clear to
+    /// `upstream_scheme: http`, as gRPC servers on loopback want it), `false` never.
+    pub upstream_http2: Switch,
     /// IP and port to dial instead of resolving the name; `Host` and the TLS name stay `upstream_host`. Naming an address
     /// is consent to reach it, never a metadata address.
     pub upstream_address: String,
@@ -77,6 +80,7 @@ impl Default for Route {
         Route {
             upstream_host: String::new(),
             upstream_scheme: Scheme::Https,
+            upstream_http2: Switch::Auto,
             upstream_address: String::new(),
             allow_cidrs: Vec::new(),
             allow_cleartext: false,

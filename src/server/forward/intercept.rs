@@ -10,6 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::ca::Ca;
+use crate::gate::frames::Frames;
 use crate::server::Drain;
 use crate::server::connection::Http;
 use crate::stages::{Connection, Tunnel};
@@ -20,7 +21,11 @@ pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, tunnel: Arc<Tunnel>, p
     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(tls) => {
             let connection = Connection { peer, tunnel: Some(tunnel) };
-            http.serve(tls, &connection, drain).await;
+            if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+                http.serve_http2(Frames::new(tls, http.limits), &connection, drain).await;
+            } else {
+                http.serve(tls, &connection, drain).await;
+            }
         }
         Err(error) => tracing::info!(%peer, host = %tunnel.host(), %error, "no TLS session inside of the tunnel"),
     }
