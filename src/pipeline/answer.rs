@@ -45,7 +45,8 @@ impl Answer {
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
-        Answer { body: Source::Own(Some(body.into())), record: None, busy: None }
+        let body = (!body.is_empty()).then(|| body.into());
+        Answer { body: Source::Own(body), record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.

@@ -81,17 +81,20 @@ impl Service<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let busy = self.handle.busy();
         let pipeline = &self.http.pipeline;
+        let connect = *request.method() == Method::CONNECT;
         let mut answer = if request.method().as_str() == REFUSED_METHOD {
             pipeline.refuse(self.handle.refusal().into(), self.connection.peer)
         } else if self.asks_for_health(&request) {
             admin::healthz(request.method()).map(Answer::own)
-        } else if *request.method() == Method::CONNECT {
+        } else if connect {
             self.connect(request).await
         } else {
             pipeline.handle(request, self.connection).await
         };
+        let opened = connect && answer.status().is_success();
         // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
-        if self.drain.announced() {
+        // A tunnel is no connection for further requests in any case.
+        if self.drain.announced() && !opened {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|answer| answer.keeping(busy)))

@@ -3,6 +3,7 @@
 mod answers;
 mod base_urls;
 mod binary;
+mod ca;
 mod caller_slots;
 mod clusters;
 mod deploy;

@@ -7,7 +7,7 @@ use crate::policy::Settings;
 use crate::route::Scheme;
 use crate::secrets::Source;
 
-fn given(text: &str, flags: &Overrides, variables: &[(&str, &str)]) -> Config {
+pub(super) fn given(text: &str, flags: &Overrides, variables: &[(&str, &str)]) -> Config {
     parse(text, flags, &with(variables)).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 

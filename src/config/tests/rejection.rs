@@ -204,7 +204,7 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     }
     good(
         "state_dir: \"\"\nlisten_tls: {cert_file: \"\", key_file: \"\", client_ca_file: \"\"}\n\
-         forward: {enabled: false, ca_cert_file: \"\", ca_key_file: \"\"}\n\
+         forward: {enabled: true, ca_cert_file: \"\", ca_key_file: \"\"}\n\
          secret_stores: {vault: {address: \"\", auth: {kubernetes: {mount: kubernetes, role: veilwarden}}}}\n\
          limits: {max_connections: 4096, max_connections_per_peer: 1024, max_concurrent_requests: 1024, requests_per_second: 0}\n\
          policy: {decision: boolean, mode: enforce, max_body_bytes: 65536}\n\
@@ -216,6 +216,10 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
 #[test]
 fn l07_routes_that_mean_nothing_are_refused() {
     for (text, expected) in [
+        (
+            "{upstream_host: a.test, secret_id: K, inject_header: X, header_value_template: \"{{secret}}\", relay: true}",
+            "3:105: routes[0].relay: passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id",
+        ),
         ("{upstream_scheme: https}", "3:5: routes[0]: the key \"upstream_host\" is missing"),
         ("{upstream_host: \"\"}", "3:21: routes[0].upstream_host: must not be empty"),
         (

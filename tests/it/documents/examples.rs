@@ -121,6 +121,7 @@ fn r133_the_quick_start_works() {
         return;
     }
     shell::run(&Document::read("README.md"));
+    shell::run(&Document::read("docs/forward-proxy.md"));
 }
 
 #[test]
