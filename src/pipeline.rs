@@ -121,8 +121,9 @@ impl Pipeline {
     }
 
     /// A message that the gate did not let through: it has no form, only a reason.
-    pub fn refuse(&self, error: Error, peer: IpAddr) -> Response<Answer> {
-        let Some(record) = self.record(peer) else { return self.refuse_unrecorded() };
+    pub fn refuse(&self, error: Error, connection: &Connection) -> Response<Answer> {
+        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        record.intercepted = connection.tunnel.is_some();
         self.finish(Err(error), record)
     }
 

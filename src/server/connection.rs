@@ -53,12 +53,15 @@ impl Http {
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
         builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
         let serving = builder.serve_connection(TokioIo::new(gate), service_fn(|request| service.answer(request)));
-        let mut serving = std::pin::pin!(serving.with_upgrades());
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = drain.wait() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+        let ended = {
+            // In a block of its own: as long as it lives, a connection that broke off is waited for below.
+            let mut serving = std::pin::pin!(serving.with_upgrades());
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = drain.wait() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
             }
         };
         if let Err(error) = ended {
@@ -83,7 +86,7 @@ impl Service<'_> {
         let pipeline = &self.http.pipeline;
         let connect = *request.method() == Method::CONNECT;
         let mut answer = if request.method().as_str() == REFUSED_METHOD {
-            pipeline.refuse(self.handle.refusal().into(), self.connection.peer)
+            pipeline.refuse(self.handle.refusal().into(), self.connection)
         } else if self.asks_for_health(&request) {
             admin::healthz(request.method()).map(Answer::own)
         } else if connect {

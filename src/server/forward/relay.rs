@@ -58,6 +58,7 @@ pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Recor
         return ledger.refuse(&http.pipeline, Fault::Unreachable(error.to_string()).into());
     }
     ledger.passed(&ledger.up, hello.bytes.len());
+    drop(hello);
     let idle = relay.tunnel().route().timeouts.idle;
     let ended = tokio::select! {
         ended = both_ways(caller, upstream, &ledger) => ended.map_err(End::Broken),
