@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Uri, Version};
 
@@ -86,6 +86,14 @@ impl Addressee {
         let (destination, path) = destination.named_by(host.as_ref(), path);
         let fields = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
         (Addressee { destination, host, fields }, path)
+    }
+
+    /// Forgets what stood in fields that are gone because they had the credential in them: it must not be recorded.
+    pub(super) fn forget_removed(&mut self, headers: &HeaderMap) {
+        self.fields = headers.get_all(fields::UPSTREAM_HOST).iter().cloned().collect();
+        if matches!(self.destination, Destination::LocalHost(_)) && !headers.contains_key(HOST) {
+            self.destination = Destination::Field;
+        }
     }
 
     /// Whether the call came out of a tunnel.

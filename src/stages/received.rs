@@ -71,7 +71,8 @@ impl<B> Received<B> {
         if !in_target {
             record.path = uri.path().to_owned();
         }
-        let Head { addressee, path, encoded_slash, query } = head?;
+        let Head { mut addressee, path, encoded_slash, query } = head?;
+        addressee.forget_removed(&headers);
         once?;
         if in_target {
             let why = "the credential stands in the URL, where it would reach the upstream";
@@ -223,7 +224,11 @@ fn check_target(uri: &Uri) -> Result<(Cow<'_, str>, bool, Option<String>), reque
 
 /// Whether the target has the credential in it, as it is or percent-encoded.
 fn stands_in(credential: Option<&Credential>, uri: &Uri) -> bool {
-    let (Some(credential), Some(target)) = (credential, uri.path_and_query()) else { return false };
+    let Some(credential) = credential else { return false };
+    if uri.authority().is_some_and(|authority| credential.occurs_in(authority.as_str().as_bytes())) {
+        return true;
+    }
+    let Some(target) = uri.path_and_query() else { return false };
     let decoded = Cow::from(percent_encoding::percent_decode_str(target.as_str()));
     credential.occurs_in(target.as_str().as_bytes()) || credential.occurs_in(&decoded)
 }

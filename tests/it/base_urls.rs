@@ -124,6 +124,23 @@ async fn a_local_name_and_the_field_mean_the_same_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_credential_in_a_name_is_recorded_nowhere() {
+    let world = world().await.start().await;
+    let secret = world.session_secret();
+    for (request, refusal) in [
+        (get(&world, "/x", &format!("Host: {secret}.localhost\r\n")), UNNAMED),
+        (get(&world, "/x", &format!("Host: p\r\nX-Upstream-Host: {secret}\r\n")), UNNAMED),
+        (get(&world, &format!("/_route/{secret}/x"), "Host: p\r\n"), (400, "BAD_REQUEST")),
+        (get(&world, &format!("http://{secret}/x"), &format!("Host: {secret}\r\n")), (400, "BAD_REQUEST")),
+    ] {
+        let answer = world.refuses(&request, refusal, &request).await;
+        assert!(!answer.text().contains(&secret), "{answer:?}");
+    }
+    let records = std::fs::read_to_string(world.audit_file()).unwrap();
+    assert!(!records.contains(&secret), "{records}");
+}
+
+#[tokio::test]
 async fn names_are_told_only_to_known_callers() {
     let world = world().await.start().await;
     let unknown = (401, "UNAUTHORIZED");

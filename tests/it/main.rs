@@ -3,8 +3,8 @@
 mod answers;
 mod base_urls;
 mod binary;
-mod caller_slots;
 mod ca;
+mod caller_slots;
 mod clusters;
 mod deploy;
 mod documents;
