@@ -43,7 +43,7 @@ pub enum Established {
     /// TLS and then requests, which come to [`Pipeline::handle`].
     Intercepted(Arc<Tunnel>),
     /// Bytes; the record is written when they end.
-    Relayed(Relay, Record),
+    Relayed(Relay, Box<Record>),
 }
 
 impl Pipeline {
@@ -70,7 +70,7 @@ impl Pipeline {
                 let mut answer = established();
                 answer.headers_mut().insert(fields::REQUEST_ID, record.request_id().header_value());
                 record.status = answer.status().as_u16();
-                (answer, Some(Established::Relayed(relay, record)))
+                (answer, Some(Established::Relayed(relay, Box::new(record))))
             }
             Err(error) => (self.finish(Err(error), record), None),
         }
@@ -121,8 +121,9 @@ impl Pipeline {
     }
 
     /// A message that the gate did not let through: it has no form, only a reason.
-    pub fn refuse(&self, error: Error, peer: IpAddr) -> Response<Answer> {
-        let Some(record) = self.record(peer) else { return self.refuse_unrecorded() };
+    pub fn refuse(&self, error: Error, connection: &Connection) -> Response<Answer> {
+        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        record.intercepted = connection.tunnel.is_some();
         self.finish(Err(error), record)
     }
 

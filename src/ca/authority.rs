@@ -104,7 +104,7 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
     match x509_parser::parse_x509_certificate(der) {
-        Ok((rest, x509)) if rest.is_empty() => Ok(x509),
+        Ok(([], x509)) => Ok(x509),
         _ => Err(Error::Crypto("the certificate is no X.509 certificate".to_owned())),
     }
 }

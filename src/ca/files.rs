@@ -123,10 +123,13 @@ fn read(path: &Path, file: File) -> Result<Zeroizing<String>, Error> {
 fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
     let fresh = path.with_extension(format!("{}.new", std::process::id()));
     let written = (|| {
+        // Left by a start that broke off: in a container every start has the same process id.
+        let _ = fs::remove_file(&fresh);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&fresh, path)
+        fs::rename(&fresh, path)?;
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     })();
     written.map_err(|error| {
         let _ = fs::remove_file(&fresh);
@@ -211,6 +214,7 @@ mod tests {
     fn a_start_that_broke_off_before_the_certificate_leaves_nothing_that_counts() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("ca.key"), "half a k").unwrap();
+        fs::write(home.path().join(format!("ca.{}.new", std::process::id())), "half a c").unwrap();
         let source = Source::Made { state_dir: home.path().to_owned() };
         assert!(source.read().unwrap().is_none());
         assert!(source.read_or_make().is_ok());

@@ -70,6 +70,7 @@ impl Http {
         if let Err(error) = ended {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
         }
+        // Consumed here: as long as it lives, a connection that broke off is waited for below.
         if let Some(frames) = serving.into_parts().and_then(|parts| parts.io.into_inner().into_http2()) {
             // Boxed, so that connections of HTTP/1 have no room set aside for it.
             Box::pin(self.serve_http2(frames, connection, drain)).await;
@@ -118,7 +119,7 @@ impl Service<'_> {
             Ok(()) => self.answer(request).await?,
             Err(refusal) => {
                 let busy = self.handle.busy();
-                let refused = self.http.pipeline.refuse(refusal.into(), self.connection.peer);
+                let refused = self.http.pipeline.refuse(refusal.into(), self.connection);
                 refused.map(|answer| answer.keeping(busy))
             }
         };
@@ -132,17 +133,20 @@ impl Service<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let busy = self.handle.busy();
         let pipeline = &self.http.pipeline;
+        let connect = *request.method() == Method::CONNECT;
         let mut answer = if request.method().as_str() == REFUSED_METHOD {
-            pipeline.refuse(self.handle.refusal().into(), self.connection.peer)
+            pipeline.refuse(self.handle.refusal().into(), self.connection)
         } else if self.asks_for_health(&request) {
             admin::healthz(request.method()).map(Answer::own)
-        } else if *request.method() == Method::CONNECT {
+        } else if connect {
             self.connect(request).await
         } else {
             pipeline.handle(request, self.connection).await
         };
+        let opened = connect && answer.status().is_success();
         // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
-        if self.drain.announced() {
+        // A tunnel is no connection for further requests in any case.
+        if self.drain.announced() && !opened {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|answer| answer.keeping(busy)))

@@ -61,7 +61,7 @@ async fn init_makes_a_ca_once_and_says_what_to_do_with_it() {
     assert!(stderr.starts_with("forward: ") && stderr.contains("chmod o= "), "g26: {stderr}");
     for name in ["HOME", "XDG_STATE_HOME"] {
         let (_, stdout, _) = process::run(
-            &["ca", "init", "--config", &file(home.path(), "w.yaml", ROUTE.to_owned())],
+            &["ca", "init", "--config", &file(home.path(), "w.yaml", ROUTE)],
             &[(name, home.path().to_str().unwrap())],
         )
         .await;

@@ -219,3 +219,25 @@ async fn an_idle_tunnel_is_closed() {
     let _ = within("the end of an idle tunnel", tls.read_to_end(&mut rest)).await;
     assert_closed(world.opened("a.test:80").await, "a tunnel without a ClientHello").await;
 }
+
+#[tokio::test]
+async fn however_it_ends_a_connection_on_which_connect_was_refused_is_let_go() {
+    let world = World::new().await.forward().config("limits: {idle_timeout: 1s, header_timeout: 1s}").start().await;
+    let (idle, answer) = world.open(world.connect_to("c.test:80", "")).await;
+    assert_eq!(answer.status, 403);
+    let (closed, _) = world.open(world.connect_to("c.test:80", "")).await;
+    let (reset, _) = world.open(world.connect_to("c.test:80", "")).await;
+    let (mut half, _) = world.open(world.connect_to("c.test:80", "")).await;
+    half.write_all(b"GET /x HT").await.unwrap();
+    drop(closed);
+    reset.set_zero_linger().unwrap();
+    drop(reset);
+    assert_closed(idle, "idle").await;
+    assert_closed(half, "half a head").await;
+    within("no connection is left", async {
+        while world.sample("veilwarden_connections").await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}

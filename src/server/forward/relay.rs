@@ -22,7 +22,7 @@ const PIECE: usize = 16 << 10;
 
 /// What has passed, and the record that says so, whatever ends the relay.
 struct Ledger {
-    record: Record,
+    record: Box<Record>,
     up: AtomicU64,
     down: AtomicU64,
     last: Mutex<Instant>,
@@ -36,7 +36,7 @@ enum End {
 }
 
 /// Looks at the ClientHello, dials, and copies both ways.
-pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Record, peer: IpAddr) {
+pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: IpAddr) {
     let mut ledger =
         Ledger { record, up: AtomicU64::new(0), down: AtomicU64::new(0), last: Mutex::new(Instant::now()) };
     let hello = tokio::time::timeout(http.limits.header_timeout, Hello::read(&mut caller)).await;
@@ -58,6 +58,7 @@ pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Record, p
         return ledger.refuse(&http.pipeline, Fault::Unreachable(error.to_string()).into());
     }
     ledger.passed(&ledger.up, hello.bytes.len());
+    drop(hello);
     let idle = relay.tunnel().route().timeouts.idle;
     let ended = tokio::select! {
         ended = both_ways(caller, upstream, &ledger) => ended.map_err(End::Broken),

@@ -68,7 +68,8 @@ async fn g12_no_tunnel_and_no_proxy_inside_of_a_tunnel() {
     ] {
         let mut tls = world.tunnel("a.test:80").await;
         let answer = call(&mut tls, request).await;
-        world.assert_refused(&answer, 400, code, request).await;
+        let record = world.assert_refused(&answer, 400, code, request).await;
+        assert_eq!(record["intercepted"], true, "{record}");
     }
     world.assert_nothing_sent("g12");
 }
