@@ -99,7 +99,7 @@ impl Upstreams {
         let mut answer = await_head(answer, connection, &progress, timeouts).await?;
         metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
         answer::check(&answer)?;
-        let announced = trailers::announced(answer.headers()).filter(|_| accepted);
+        let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
         fields::strip_response(answer.headers_mut());
         if let Some(announced) = announced {
             answer.headers_mut().insert(TRAILER, announced);

@@ -84,6 +84,9 @@ pub fn clean(trailers: &mut HeaderMap) -> Result<(), TooMany> {
 
 /// `Trailer` with only those names in it that may pass.
 pub fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(TRAILER) {
+        return None;
+    }
     let mut names: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(TRAILER) {
         let parsed = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii).map(HeaderName::from_bytes);

@@ -70,7 +70,7 @@ impl Http {
         if let Err(error) = ended {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
         }
-        // Taken apart here: as long as it lived, a connection that broke off would be waited for below.
+        // Consumed here: as long as it lives, a connection that broke off is waited for below.
         if let Some(frames) = serving.into_parts().and_then(|parts| parts.io.into_inner().into_http2()) {
             // Boxed, so that connections of HTTP/1 have no room set aside for it.
             Box::pin(self.serve_http2(frames, connection, drain)).await;
