@@ -19,9 +19,9 @@ use veilwarden::gate::{Gate, Limits};
 use veilwarden::metrics::Metrics;
 use veilwarden::policy::input::sample::Call;
 use veilwarden::policy::{PolicyEngine, Rego};
-use veilwarden::route::Template;
+use veilwarden::route::{Routes, Template};
 use veilwarden::secrets::Secret;
-use veilwarden::stages::{Arrival, Received};
+use veilwarden::stages::{Arrival, Connection, Received};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TARGET: &str = "/api/0/projects/acme/web/?statsPeriod=24h";
@@ -61,7 +61,7 @@ fn gate(c: &mut Criterion) {
     let mut scratch = vec![0; 8192];
     c.bench_function("gate: a head of 1.3 KB", |b| {
         b.iter(|| {
-            let mut gate = Gate::new(head.as_slice(), Limits::default());
+            let mut gate = Gate::new(head.as_slice(), Limits::default(), true);
             let mut read = ReadBuf::new(&mut scratch);
             let polled = Pin::new(&mut gate).poll_read(&mut Context::from_waker(Waker::noop()), &mut read);
             assert!(polled.is_ready() && read.filled().len() == head.len());
@@ -86,7 +86,9 @@ fn parse(c: &mut Criterion) {
         let request = Request::get(TARGET);
         fields().into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(())
     };
-    let arrival = Arrival { peer: PEER, kubernetes: true };
+    let routes = Routes::default();
+    let connection = Connection { peer: PEER, tunnel: None };
+    let arrival = Arrival { connection: &connection, kubernetes: true, routes: &routes };
     c.bench_function("request: the strict gate", |b| {
         b.iter_batched(
             || (request().expect("a good request").into_parts().0, record(&trail, &metrics)),

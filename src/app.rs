@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::audit::{Trail, Writer};
 use crate::authn::session::{Session, SessionSecret, TooShort};
 use crate::authn::{Authn, KubernetesSettings, cluster};
+use crate::ca::{self, Authority, Ca};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config};
 use crate::metrics::Metrics;
@@ -19,16 +20,23 @@ use crate::policy::{self, PolicyEngine, Problems, Rego};
 use crate::route::{self, Routes};
 use crate::secrets::{self, Secrets};
 use crate::server::admin::Admin;
+use crate::server::connection::Http;
+use crate::server::forward::Forward;
 use crate::server::reverse::Reverse;
 use crate::server::{Drain, DrainStarter, accept};
 use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
 
+mod forward;
 mod kubernetes;
 mod pods;
 
 use kubernetes::Kubernetes;
 
+/// How often tunnels ask the authenticator again when it remembers nothing for a time of its own.
+const RECHECK: Duration = Duration::from_secs(30);
+/// More often they do not ask, whatever it remembers.
+const LEAST_RECHECK: Duration = Duration::from_secs(1);
 /// How long the end waits for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
@@ -50,6 +58,8 @@ pub enum Error {
     Tls { route: String, cause: client::Error },
     #[error("session secret: {0}")]
     SessionSecret(#[from] TooShort),
+    #[error("forward: {0}")]
+    Ca(#[from] ca::Error),
     #[error("kubernetes: {0}")]
     Kubernetes(#[from] cluster::Error),
     #[error("kubernetes.clusters, {name}: {cause}")]
@@ -78,6 +88,8 @@ pub struct App {
     /// Its trail is opened at the start: `check` must not leave a file behind.
     pipeline: Pipeline,
     own: Own,
+    /// The CA, unless it is still to be made.
+    authority: Option<Authority>,
     config: Config,
     cluster: Option<String>,
     watches: pods::Watches,
@@ -119,8 +131,17 @@ impl App {
         let upstreams = routes.as_ref().and_then(|routes| upstreams(routes, &own).map_err(&mut keep).ok());
         let audit = Trail::check(&config.audit).map_err(|cause| audit_error(&config, cause));
         let audit = audit.map_err(&mut keep).ok();
-        let (Some(routes), Some(policy), Some(secrets), Some(session), Some(kubernetes), Some(upstreams), Some(())) =
-            (routes, policy, secrets, session, kubernetes, upstreams, audit)
+        let authority = forward::read(&config.forward).map_err(Error::Ca).map_err(&mut keep).ok();
+        let (
+            Some(routes),
+            Some(policy),
+            Some(secrets),
+            Some(session),
+            Some(kubernetes),
+            Some(upstreams),
+            Some(()),
+            Some(authority),
+        ) = (routes, policy, secrets, session, kubernetes, upstreams, audit, authority)
         else {
             return Err(Errors(wrong));
         };
@@ -133,8 +154,10 @@ impl App {
             upstreams,
             metrics,
             trail: Trail::closed(),
+            ca: false,
+            recheck: config.kubernetes.as_ref().map_or(RECHECK, |settings| settings.cache_ttl.max(LEAST_RECHECK)),
         };
-        Ok(App { pipeline, own, config, cluster, watches })
+        Ok(App { pipeline, own, authority, config, cluster, watches })
     }
 
     /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
@@ -158,12 +181,14 @@ impl App {
         let opened = Trail::open(&self.config.audit).map_err(|cause| Errors(vec![audit_error(&self.config, cause)]));
         let (trail, writer) = opened?;
         self.pipeline.trail = trail;
+        let ca = forward::ready(&self.config.forward, self.authority.take());
+        self.pipeline.ca = ca.is_some();
         let pipeline = Arc::new(self.pipeline);
         pipeline.authn.begin();
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
         let watches = self.watches.into_iter().collect();
-        let proxies = serve_proxies(&pipeline, &self.config, listeners, &drain);
+        let proxies = serve_proxies(&pipeline, &self.config, ca, listeners, &drain);
         let drain_delay = self.config.limits.drain_delay;
         Ok(Running {
             listen,
@@ -187,13 +212,17 @@ fn serve_admin(pipeline: &Arc<Pipeline>, listener: Option<TcpListener>, drain: &
     tasks
 }
 
-fn serve_proxies(pipeline: &Arc<Pipeline>, config: &Config, listeners: Vec<TcpListener>, drain: &Drain) -> JoinSet<()> {
+fn serve_proxies(
+    pipeline: &Arc<Pipeline>,
+    config: &Config,
+    ca: Option<Arc<Ca>>,
+    listeners: Vec<TcpListener>,
+    drain: &Drain,
+) -> JoinSet<()> {
     let limits = config.limits;
-    let reverse = Arc::new(Reverse {
-        pipeline: Arc::clone(pipeline),
-        limits: limits.gate,
-        allow_peers: config.allow_peers.clone(),
-    });
+    let http = Http { pipeline: Arc::clone(pipeline), limits: limits.gate, forward: config.forward.enabled };
+    let reverse =
+        Arc::new(Reverse { http: Arc::new(http), forward: Forward { ca }, allow_peers: config.allow_peers.clone() });
     let mut tasks = JoinSet::new();
     for listener in listeners {
         let (reverse, drain) = (reverse.clone(), drain.clone());

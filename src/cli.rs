@@ -1,9 +1,12 @@
 //! The subcommands.
 
 pub mod args;
+pub mod ca;
 pub mod check;
 pub mod demo;
 pub mod echo;
+pub mod exec;
+pub mod init;
 pub mod log;
 pub mod serve;
 mod signals;

@@ -21,6 +21,7 @@ mod credentials;
 mod document;
 mod duration;
 mod files;
+mod forward;
 mod host;
 mod injection;
 mod listeners;
@@ -38,6 +39,7 @@ mod secrets;
 mod shape;
 mod spelling;
 
+pub use forward::Forward;
 pub use mistakes::{Mistake, Mistakes};
 pub use operation::{AuditOutput, AuditSettings, Limits, LogFormat, LogSettings, WhenFull};
 pub use overrides::{Environment, Overrides, file_path, process_environment, variable_of};
@@ -71,6 +73,7 @@ pub struct Config {
     /// At least one; hosts are unique by name and effective port.
     pub routes: Vec<RouteSettings>,
     pub policy: crate::policy::Settings,
+    pub forward: Forward,
     pub limits: Limits,
     pub audit: AuditSettings,
     pub log: LogSettings,
@@ -116,6 +119,33 @@ impl Config {
     }
 }
 
+impl Forward {
+    /// Only what the file at `path` says about forward mode, for those who need nothing else of it.
+    ///
+    /// # Errors
+    /// What is wrong with the file's form or with this part of it.
+    pub fn load(path: &Path, flags: &Overrides, env: Environment) -> Result<Forward, Mistakes> {
+        let mut report = Report::default();
+        let text = match files::config(path) {
+            Ok(text) => text,
+            Err(message) => {
+                report.add(&Place::root(), message);
+                return Err(report.into_mistakes(path));
+            }
+        };
+        match read_file(&text, &mut report) {
+            Ok(file) => {
+                let settings = forward::forward(&file.forward, &file.state_dir, &Outside { flags, env }, &mut report);
+                if report.is_empty() { Ok(settings) } else { Err(report.into_mistakes(path)) }
+            }
+            Err(mistake) => {
+                report.push(mistake);
+                Err(report.into_mistakes(path))
+            }
+        }
+    }
+}
+
 /// What the file says, without what is wrong in it. `Err`: nothing can be read at all.
 fn read_file(text: &str, report: &mut Report) -> Result<raw::File, Mistake> {
     let mut root = document::parse(text, report)?;
@@ -148,6 +178,7 @@ fn build(file: &raw::File, outside: &Outside, report: &mut Report) -> Config {
         doppler: doppler.settings,
         cache: secrets::cache(&file.secret_stores, outside, report),
         policy: policy::policy(file.policy.as_ref(), kubernetes.is_some(), report),
+        forward: forward::forward(&file.forward, &file.state_dir, outside, report),
         limits: operation::limits(&file.limits),
         audit: operation::audit(&file.audit, report),
         log: operation::log(&file.log, outside, report),
@@ -161,9 +192,6 @@ fn build(file: &raw::File, outside: &Outside, report: &mut Report) -> Config {
 
 /// Flags of later work are refused by name, never ignored.
 fn refuse_later_flags(outside: &Outside, report: &mut Report) {
-    if let Some(given) = outside.given("--state-dir", outside.flags.state_dir.as_deref()) {
-        report.add(&given.from, "not supported yet");
-    }
     match outside.given("--otel-enabled", outside.flags.otel_enabled.as_deref()) {
         Some(given) if given.value != "false" => report.add(&given.from, "not supported yet"),
         _ => {}

@@ -24,6 +24,10 @@ pub enum Error {
     Authn(#[from] authn::Error),
     #[error("no route for this host")]
     NoRoute,
+    #[error("there is no CA to intercept with")]
+    NoCa,
+    #[error("no TLS in a relayed tunnel: {0}")]
+    NoTls(String),
     #[error("policy denied: {0}")]
     Denied(String),
     #[error("policy: {0}")]
@@ -70,6 +74,7 @@ pub enum Code {
     PolicyDenied,
     MethodNotAllowed,
     UriTooLong,
+    Misdirected,
     HeadersTooLarge,
     PolicyError,
     InternalError,
@@ -96,6 +101,7 @@ impl Code {
             Code::PolicyDenied => ("POLICY_DENIED", 403, "the policy does not allow this call"),
             Code::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "this method is never passed on"),
             Code::UriTooLong => ("URI_TOO_LONG", 414, "the request target is too long"),
+            Code::Misdirected => ("MISDIRECTED", 421, "the call names another host than its tunnel leads to"),
             Code::HeadersTooLarge => ("HEADERS_TOO_LARGE", 431, "the header fields are too large or too many"),
             Code::PolicyError => ("POLICY_ERROR", 500, "the policy could not decide"),
             Code::InternalError => ("INTERNAL_ERROR", 500, "veilwarden failed"),
@@ -131,12 +137,15 @@ impl Error {
             Error::Request(request::Error::Malformed(_)) => Code::BadRequest,
             Error::Request(request::Error::InvalidHost(_)) => Code::InvalidHost,
             Error::Request(request::Error::MissingHost) => Code::MissingHost,
+            Error::Request(request::Error::Misdirected) => Code::Misdirected,
             Error::Request(request::Error::Path(_) | request::Error::Query(_)) => Code::InvalidPath,
             Error::Request(request::Error::Method(_)) => Code::MethodNotAllowed,
             Error::Request(request::Error::Loop) => Code::LoopDetected,
             Error::Credential(_) => Code::InvalidToken,
             Error::Authn(error) => code_of_authn(error),
             Error::NoRoute => Code::HostNotAllowed,
+            Error::NoCa => Code::MethodNotAllowed,
+            Error::NoTls(_) => Code::BadRequest,
             Error::Denied(_) => Code::PolicyDenied,
             Error::Policy(_) => Code::PolicyError,
             Error::Secret(_) => Code::SecretError,
@@ -161,6 +170,11 @@ impl Error {
             Error::Credential(bad) => bad.0,
             Error::Authn(error) => return hint_of_authn(error),
             Error::NoRoute => "ask the operator for a route to this host, or check its spelling and port",
+            Error::NoCa => {
+                "CONNECT needs a CA, which the operator makes with \"veilwarden ca init\" or by setting state_dir; without \
+                 one, send the path and name the upstream in X-Upstream-Host"
+            }
+            Error::NoTls(_) => "only TLS passes through this tunnel",
             Error::Denied(reason) => return Some(reason.as_str().into()),
             Error::Policy(_) => "the operator finds the cause in veilwarden's log under this request id",
             Error::Secret(_) => {

@@ -11,30 +11,42 @@
 mod chunks;
 mod clock;
 mod framer;
+pub mod frames;
+mod handle;
 mod head;
 mod linger;
+pub mod message;
+pub mod pace;
+mod target;
 pub mod write_limit;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 use clock::Clock;
 use framer::Framer;
+use frames::Frames;
+use handle::Decision;
 use linger::Linger;
 use write_limit::WriteLimit;
+
+pub use handle::{Busy, Handle};
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
 
+/// So much is read of what follows a head while it is undecided what that is, to notice a peer that hangs up.
+const MAX_AHEAD: usize = 16 << 10;
+
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
+
+/// How a connection begins whose peer knows that we speak HTTP/2: the part of RFC 9113 section 3.4 that looks like a head.
+const PRIOR_KNOWLEDGE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// What a message head may weigh, in bytes unless said otherwise, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,57 +87,6 @@ pub enum Refusal {
     HeadersTooLarge(&'static str),
 }
 
-/// What the gate and the service of one connection tell each other.
-#[derive(Debug, Clone, Default)]
-pub struct Handle(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    refusal: Mutex<Option<Refusal>>,
-    /// Answers on their way.
-    busy: AtomicUsize,
-    /// When the last one ended.
-    quiet_since: Mutex<Option<Instant>>,
-}
-
-/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
-#[derive(Debug)]
-pub struct Busy(Handle);
-
-impl Handle {
-    fn refuse(&self, refusal: Refusal) {
-        *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-    }
-
-    /// The refusal behind the stand-in request.
-    pub fn refusal(&self) -> Refusal {
-        let refusal = *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        refusal.unwrap_or(Refusal::Malformed("malformed request"))
-    }
-
-    /// Says that a request is being answered.
-    pub fn busy(&self) -> Busy {
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(self.clone())
-    }
-
-    /// Since when no answer has been on its way: now, if one is; never, if none ever was.
-    fn quiet_since(&self) -> Option<Instant> {
-        if self.0.busy.load(Ordering::Relaxed) > 0 {
-            return Some(Instant::now());
-        }
-        *self.0.quiet_since.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let shared = &self.0.0;
-        *shared.quiet_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        shared.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection whose incoming bytes are checked before anyone parses them. Writes pass untouched, but not
 /// without end: a peer that takes nothing for `idle_timeout` is given up.
 #[derive(Debug)]
@@ -147,14 +108,19 @@ enum Ended {
     No,
     /// The stand-in has taken the place of everything that follows.
     Refused,
+    /// What follows is HTTP/2 and not for this gate.
+    Http2,
     Eof,
 }
 
 impl<IO> Gate<IO> {
-    pub fn new(io: IO, limits: Limits) -> Self {
+    /// `forward`: whether CONNECT and absolute-form are taken. Behind a CONNECT, and behind a call for a WebSocket,
+    /// nothing passes until the service has decided: with [`Handle::pass_through`], or, by ending its answer, for
+    /// the next message.
+    pub fn new(io: IO, limits: Limits, forward: bool) -> Self {
         Gate {
             io,
-            framer: Framer::new(limits),
+            framer: Framer::new(limits, forward),
             held: BytesMut::new(),
             ready: 0,
             handle: Handle::default(),
@@ -167,6 +133,16 @@ impl<IO> Gate<IO> {
 
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The connection once HTTP/1 has ended on it, if that is because the peer speaks HTTP/2.
+    pub fn into_http2(self) -> Option<Frames<IO>> {
+        (self.ended == Ended::Http2).then(|| Frames::begun(self.io, self.held, self.framer.limits()))
+    }
+
+    /// Bytes that are no HTTP/1 may be the beginning of HTTP/2; nothing else was on the connection before.
+    fn begins_http2(&self, bytes: &[u8]) -> bool {
+        self.framer.untouched() && bytes.starts_with(PRIOR_KNOWLEDGE)
     }
 
     /// Bytes break the rules: between messages the stand-in takes over, within a body the read fails.
@@ -187,7 +163,9 @@ impl<IO> Gate<IO> {
     /// Whether unread input is left for which closing at once would reset the connection.
     fn owes_reading(&self) -> bool {
         self.ended == Ended::Refused
-            || (self.ended == Ended::No && (self.framer.within_body() || !self.held.is_empty()))
+            || (self.ended == Ended::No
+                && !self.framer.is_through()
+                && (self.framer.within_body() || !self.held.is_empty()))
     }
 }
 
@@ -205,8 +183,16 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
             match gate.ended {
                 // Not an end of file: hyper would take it for a caller that hung up and drop the answer.
                 Ended::Refused => return Poll::Pending,
-                Ended::Eof => return Poll::Ready(Ok(())),
+                Ended::Eof | Ended::Http2 => return Poll::Ready(Ok(())),
                 Ended::No => {}
+            }
+            if let Some(heads) = gate.framer.held() {
+                match gate.handle.decision(heads, cx) {
+                    Decision::PassThrough => gate.framer.pass_through(),
+                    Decision::CarryOn => gate.framer.carry_on(),
+                    Decision::Open => ready!(gate.read_ahead(cx))?,
+                }
+                continue;
             }
             let outcome = if gate.held.is_empty() { gate.read_through(cx, buf) } else { gate.read_held(cx) };
             match ready!(outcome) {
@@ -254,8 +240,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
                 Poll::Ready(Ok(if n > 0 { Step::Passed } else { Step::Again }))
             }
             Err(refusal) => {
+                let http2 = self.begins_http2(fresh);
+                if http2 {
+                    self.held.extend_from_slice(fresh);
+                    self.ended = Ended::Http2;
+                }
                 buf.set_filled(start);
-                Poll::Ready(Err(Stop::Refused(refusal)))
+                Poll::Ready(if http2 { Ok(Step::Again) } else { Err(Stop::Refused(refusal)) })
             }
         }
     }
@@ -280,7 +271,13 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
     }
 
     fn approve_held(&mut self) -> Result<Step, Stop> {
-        self.ready = self.framer.approve(&self.held).map_err(Stop::Refused)?;
+        self.ready = match self.framer.approve(&self.held) {
+            Err(_) if self.begins_http2(&self.held) => {
+                self.ended = Ended::Http2;
+                return Ok(Step::Again);
+            }
+            outcome => outcome.map_err(Stop::Refused)?,
+        };
         // What follows the approved bytes begins now, not when they began.
         if self.ready > 0 {
             self.clock.touched();
@@ -288,10 +285,25 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
         Ok(Step::Again)
     }
 
+    /// It is undecided what follows: some of it is read and kept. Ready when the peer has hung up.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.held.len() < MAX_AHEAD {
+            let mut chunk = [const { std::mem::MaybeUninit::uninit() }; 4096];
+            let mut more = ReadBuf::uninit(&mut chunk);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut more))?;
+            if more.filled().is_empty() {
+                self.ended = Ended::Eof;
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(more.filled());
+        }
+        Poll::Pending
+    }
+
     /// The peer is silent: between messages the idle limit runs, within a head the header limit, within a body
-    /// none here (the body's reader has its own), and none while an answer is on its way.
+    /// none here (the body's reader has its own), and none while an answer is on its way or behind HTTP.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
-        if self.framer.within_body() {
+        if self.framer.within_body() || self.framer.is_through() {
             return Poll::Pending;
         }
         ready!(self.clock.poll_expired(cx, !self.held.is_empty(), &self.handle));
@@ -328,6 +340,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
+        if gate.ended == Ended::Http2 {
+            return Poll::Ready(Ok(()));
+        }
         if gate.linger.is_none() {
             ready!(Pin::new(&mut gate.io).poll_shutdown(cx))?;
             if !gate.owes_reading() {

@@ -11,6 +11,7 @@ pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a
 pub mod gate; // bytes that must never reach the HTTP parser
 pub mod request; // what a caller asked, in one canonical form, or refused
 pub mod client; // the HTTPS client for our own calls to secret stores
+pub mod ca; // the CA of forward mode and the certificates it signs
 pub mod authn; // who calls
 pub mod secrets; // where secrets come from
 pub mod route; // which host takes which secret, and how it is put in

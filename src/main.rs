@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{check, demo, echo, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, exec, init, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -24,6 +24,10 @@ fn main() -> Result<ExitCode> {
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
+        Command::Ca(command) => print(&ca::run(&command)?)?,
+        Command::Init(wanted) => {
+            return Ok(init::run(&file_path(wanted.config, &process_environment), wanted.force));
+        }
         command => {
             let runtime = runtime()?;
             let code = runtime.block_on(run(command));
@@ -45,9 +49,13 @@ async fn run(command: Command) -> Result<ExitCode> {
             echo::run(&settings).await?;
             ExitCode::SUCCESS
         }
-        Command::Version(_) | Command::Completions(_) | Command::ConfigSchema | Command::Snippet(_) => {
-            ExitCode::SUCCESS
-        }
+        Command::Exec(settings) => exec::run(settings).await,
+        Command::Version(_)
+        | Command::Completions(_)
+        | Command::ConfigSchema
+        | Command::Snippet(_)
+        | Command::Init(_)
+        | Command::Ca(_) => ExitCode::SUCCESS,
     })
 }
 

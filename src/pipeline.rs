@@ -1,11 +1,13 @@
 //! The life of a request, in one screen.
 
-mod answer;
+pub mod answer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::audit::{Record, Trail};
@@ -14,7 +16,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
-use crate::stages::{Arrival, Received, Rules};
+use crate::stages::{Arrival, Connection, Opened, Received, Relay, Rules, Tunnel};
 use crate::upstream::Upstreams;
 
 pub use answer::Answer;
@@ -29,15 +31,75 @@ pub struct Pipeline {
     pub upstreams: Upstreams,
     pub metrics: Arc<Metrics>,
     pub trail: Trail,
+    /// Whether there is a CA to intercept tunnels with.
+    pub ca: bool,
+    /// How often what outlives a request asks the authenticator again.
+    pub recheck: Duration,
+}
+
+/// What follows the answer to CONNECT.
+#[derive(Debug)]
+pub enum Established {
+    /// TLS and then requests, which come to [`Pipeline::handle`].
+    Intercepted(Arc<Tunnel>),
+    /// Bytes; the record is written when they end.
+    Relayed(Relay, Box<Record>),
 }
 
 impl Pipeline {
     /// Takes one call from its head to its answer's head. Never fails: a failure is an answer too.
-    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Answer> {
-        let Some(place) = self.trail.reserve() else { return self.refuse_unrecorded() };
-        let mut record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), peer);
-        let result = self.road(request, peer, &mut record).await;
+    pub async fn handle(&self, request: Request<Incoming>, connection: &Connection) -> Response<Answer> {
+        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        let result = self.road(request, connection, &mut record).await;
         self.finish(result, record)
+    }
+
+    /// Takes a CONNECT to its answer, and says what follows that.
+    pub async fn connect(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> (Response<Answer>, Option<Established>) {
+        let Some(mut record) = self.record(connection.peer) else { return (self.refuse_unrecorded(), None) };
+        match self.open(request, connection, &mut record).await {
+            Ok(Opened::Intercepted(tunnel)) => {
+                let answer = self.finish(Ok(established()), record);
+                (answer, Some(Established::Intercepted(tunnel)))
+            }
+            Ok(Opened::Relayed(relay)) => {
+                let mut answer = established();
+                answer.headers_mut().insert(fields::REQUEST_ID, record.request_id().header_value());
+                record.status = answer.status().as_u16();
+                (answer, Some(Established::Relayed(relay, Box::new(record))))
+            }
+            Err(error) => (self.finish(Err(error), record), None),
+        }
+    }
+
+    /// Whether a tunnel's credential is still good; asked again and again by what outlives a request.
+    pub async fn authenticate_again(&self, tunnel: &Tunnel, peer: IpAddr) -> Result<(), Error> {
+        self.authn.authenticate(Some(tunnel.credential()), peer).await.map(drop).map_err(Error::from)
+    }
+
+    fn record(&self, peer: IpAddr) -> Option<Record> {
+        let place = self.trail.reserve()?;
+        Some(Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), peer))
+    }
+
+    async fn open(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<Opened, Error> {
+        let (parts, body) = request.into_parts();
+        let received = Received::parse(parts, body, self.arrival(connection), record)?;
+        let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        authenticated.open(&self.rules, self.ca, &self.metrics, record).await
+    }
+
+    fn arrival<'a>(&'a self, connection: &'a Connection) -> Arrival<'a> {
+        Arrival { connection, kubernetes: self.kubernetes, routes: &self.rules.routes }
     }
 
     /// Each step consumes what the last one made: nothing is sent that was not prepared, nothing prepared that
@@ -45,12 +107,11 @@ impl Pipeline {
     async fn road(
         &self,
         request: Request<Incoming>,
-        peer: IpAddr,
+        connection: &Connection,
         record: &mut Record,
     ) -> Result<Response<Answer>, Error> {
         let (parts, body) = request.into_parts();
-        let arrival = Arrival { peer, kubernetes: self.kubernetes };
-        let received = Received::parse(parts, body, arrival, record)?;
+        let received = Received::parse(parts, body, self.arrival(connection), record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;
         let prepared = authorized.prepare(&*self.secrets).await?;
@@ -60,9 +121,9 @@ impl Pipeline {
     }
 
     /// A message that the gate did not let through: it has no form, only a reason.
-    pub fn refuse(&self, error: Error, peer: IpAddr) -> Response<Answer> {
-        let Some(place) = self.trail.reserve() else { return self.refuse_unrecorded() };
-        let record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), peer);
+    pub fn refuse(&self, error: Error, connection: &Connection) -> Response<Answer> {
+        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        record.intercepted = connection.tunnel.is_some();
         self.finish(Err(error), record)
     }
 
@@ -79,10 +140,23 @@ impl Pipeline {
     }
 
     fn refusal(&self, error: &Error, record: &mut Record) -> Response<Answer> {
+        self.note(error, record);
+        let id = record.request_id();
+        let mut answer = answer::refusal(error, id.as_str(), record.forward);
+        // The tunnel's credential will not get better: the caller has to open another one.
+        if record.intercepted && answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    /// Writes a failure into metrics, record and log.
+    pub fn note(&self, error: &Error, record: &mut Record) {
         let code = error.code();
         self.metrics.failed(code.as_str());
         record.code = Some(code);
-        if record.reason.is_empty() {
+        // A relay's record has the reason for which it was allowed.
+        if record.reason.is_empty() || record.status == StatusCode::OK.as_u16() {
             record.reason = code.message().to_owned();
         }
         let id = record.request_id();
@@ -91,15 +165,19 @@ impl Pipeline {
         } else {
             tracing::info!(request_id = id.as_str(), code = code.as_str(), host = record.upstream_host, cause = %error, "call refused");
         }
-        answer::refusal(error, id.as_str())
     }
 
     /// No room for a record, so no call: `audit.when_full` is `refuse`.
     fn refuse_unrecorded(&self) -> Response<Answer> {
         self.metrics.failed(Error::AuditFull.code().as_str());
         let id = RequestId::generate();
-        let mut answer = answer::refusal(&Error::AuditFull, id.as_str());
+        let mut answer = answer::refusal(&Error::AuditFull, id.as_str(), false);
         answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
         answer
     }
+}
+
+/// The good answer to CONNECT (RFC 9110 section 9.3.6): no body, and then no HTTP.
+fn established() -> Response<Answer> {
+    Response::new(Answer::own(Vec::new()))
 }

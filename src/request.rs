@@ -7,10 +7,12 @@ pub mod id;
 pub mod method;
 pub mod path;
 pub mod query;
+pub mod trailers;
 
 pub use credential::Credential;
 pub use host::Host;
 pub use id::RequestId;
+pub use trailers::Trailers;
 
 /// Why a request was refused for what it says. Each text is ours alone and may be shown to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,8 @@ pub enum Error {
     InvalidHost(&'static str),
     #[error("X-Upstream-Host is missing")]
     MissingHost,
+    #[error("the request names another host than the tunnel that it came through")]
+    Misdirected,
     #[error(transparent)]
     Path(#[from] path::NotCanonical),
     #[error(transparent)]

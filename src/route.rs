@@ -23,18 +23,34 @@ pub enum Scheme {
     Http,
 }
 
+/// `upstream_http2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http2 {
+    /// Under TLS, if the upstream offers it.
+    Auto,
+    /// Nothing else, in clear by prior knowledge.
+    Only,
+    Never,
+}
+
 /// One entry of `routes`, checked but not yet compiled.
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
     /// As written; lower-cased and split into name and port when compiled.
     pub upstream_host: String,
     pub scheme: Scheme,
+    pub http2: Http2,
     pub upstream_address: Option<SocketAddr>,
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
     /// `None`: allowed by policy, nothing injected.
     pub injection: Option<InjectionSettings>,
+    pub relay: bool,
     pub allow_encoded_slash: bool,
+    /// A DNS label of its own, by which callers may name this route.
+    pub local_name: Option<String>,
+    /// Names of fields.
+    pub caller_slots: Vec<String>,
     pub timeouts: Timeouts,
 }
 
@@ -86,6 +102,10 @@ pub enum Error {
     Template(#[from] template::Error),
     #[error("duplicate route for host \"{0}\"")]
     Duplicate(String),
+    #[error("caller_slots: {0:?} is no header that can carry a credential")]
+    CallerSlot(String),
+    #[error("local_name {0:?} is another route's already")]
+    DuplicateLocalName(String),
 }
 
 /// One upstream that calls may be sent to.
@@ -97,11 +117,17 @@ pub struct Route {
     pub host: Host,
     pub port: u16,
     pub scheme: Scheme,
+    pub http2: Http2,
     pub upstream_address: Option<SocketAddr>,
     pub allow_cidrs: Vec<ipnet::IpNet>,
     pub ca_file: Option<PathBuf>,
     pub injection: Option<Injection>,
+    /// CONNECT passes TLS through untouched.
+    pub relay: bool,
     pub allow_encoded_slash: bool,
+    pub local_name: Option<String>,
+    /// Further fields in which the caller's credential may stand, the first one that is there first.
+    pub caller_slots: Vec<HeaderName>,
     pub timeouts: Timeouts,
     name: String,
     host_header: HeaderValue,
@@ -128,11 +154,15 @@ impl Route {
             port,
             host,
             scheme: settings.scheme,
+            http2: settings.http2,
             upstream_address: settings.upstream_address,
             allow_cidrs: settings.allow_cidrs,
             ca_file: settings.ca_file,
             injection: settings.injection.map(Injection::compile).transpose()?,
+            relay: settings.relay,
             allow_encoded_slash: settings.allow_encoded_slash,
+            local_name: settings.local_name,
+            caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
             timeouts: settings.timeouts,
             name,
             host_header,
@@ -165,11 +195,20 @@ impl Injection {
     }
 }
 
+/// A field that is a credential's alone: none that frames the message, and none that is a slot anyway.
+fn caller_slot(name: &str) -> Result<HeaderName, Error> {
+    let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::CallerSlot(name.to_owned()))?;
+    let fine = !crate::request::fields::is_protected(&field);
+    fine.then_some(field).ok_or_else(|| Error::CallerSlot(name.to_owned()))
+}
+
 /// All routes, found by host and port.
 #[derive(Debug, Default)]
 pub struct Routes {
     all: Vec<Arc<Route>>,
     by_name: HashMap<String, Vec<Arc<Route>>>,
+    by_local_name: HashMap<String, Arc<Route>>,
+    have_caller_slots: bool,
 }
 
 impl Routes {
@@ -191,7 +230,13 @@ impl Routes {
         if namesakes.iter().any(|other| other.port == route.port || other.host.port() == route.host.port()) {
             return Err(Error::Duplicate(route.name().to_owned()));
         }
+        if let Some(name) = &route.local_name
+            && self.by_local_name.insert(name.clone(), route.clone()).is_some()
+        {
+            return Err(Error::DuplicateLocalName(name.clone()));
+        }
         namesakes.push(route.clone());
+        self.have_caller_slots |= !route.caller_slots.is_empty();
         self.all.push(route);
         Ok(())
     }
@@ -203,6 +248,16 @@ impl Routes {
             Some(port) => namesakes.iter().find(|route| route.port == port),
             None => namesakes.iter().find(|route| route.host.port().is_none()),
         }
+    }
+
+    /// The route with this `local_name`.
+    pub fn find_local(&self, name: &str) -> Option<&Arc<Route>> {
+        self.by_local_name.get(name)
+    }
+
+    /// Whether any route has slots of its own; without, nobody has to look for one before the caller is known.
+    pub fn have_caller_slots(&self) -> bool {
+        self.have_caller_slots
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
@@ -219,11 +274,15 @@ mod tests {
         RouteSettings {
             upstream_host: host.into(),
             scheme,
+            http2: Http2::Auto,
             upstream_address: None,
             allow_cidrs: Vec::new(),
             ca_file: None,
             injection: None,
+            relay: false,
             allow_encoded_slash: false,
+            local_name: None,
+            caller_slots: Vec::new(),
             timeouts: Timeouts { connect: second, first_byte: second, idle: second },
         }
     }

@@ -210,13 +210,16 @@ pub(crate) mod tests {
         }
     }
 
-    /// Collects this thread's log, at trace, until the guard is dropped.
-    pub(crate) fn capture_log() -> (Log, tracing::subscriber::DefaultGuard) {
+    /// Collects this thread's log, at trace, until the guard is dropped. The second dispatch is there because with one
+    /// alone, tracing asks the thread that meets a log line first whether anybody wants it, and another test's thread says
+    /// no for all.
+    pub(crate) fn capture_log() -> (Log, (tracing::Dispatch, tracing::subscriber::DefaultGuard)) {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE);
         let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        (log, (second, tracing::subscriber::set_default(subscriber)))
     }
 
     #[derive(Clone, Default)]

@@ -1,6 +1,9 @@
 //! Listeners, connections and the orderly end of both.
 
 pub mod admin;
+pub mod connection;
+pub mod forward;
+mod http2;
 pub mod reverse;
 
 use std::future::Future;
@@ -41,6 +44,13 @@ impl Drain {
     /// Whether callers had better go elsewhere.
     pub fn announced(&self) -> bool {
         *self.0.borrow() >= Phase::Leaving
+    }
+
+    /// Returns when a connection that lives on had better be told to go: when the end is announced, or, for a
+    /// connection that came later than that, when the drain begins.
+    async fn ask_to_leave(&mut self) {
+        let from = if self.announced() { Phase::Draining } else { Phase::Leaving };
+        let _ = self.0.wait_for(|phase| *phase >= from).await;
     }
 
     /// Returns when the drain has begun; a lost starter counts as begun.

@@ -3,10 +3,16 @@
 
 mod authenticated;
 mod authorized;
+mod connection;
+mod destination;
 mod prepared;
 mod received;
+mod tunnel;
 
 pub use authenticated::Authenticated;
 pub use authorized::{Authorized, Rules};
+pub use connection::Connection;
+pub use destination::{Addressee, Destination, local_host};
 pub use prepared::Prepared;
 pub use received::{Arrival, Received};
+pub use tunnel::{Opened, Relay, Tunnel};

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderValue, TRANSFER_ENCODING};
+use http::header::{HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme as UriScheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -22,11 +22,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
-use crate::request::fields;
-use crate::route::{Route, Scheme};
-use crate::stages::Prepared;
+use crate::request::{fields, trailers};
+use crate::route::{Http2, Route, Scheme, Timeouts};
+use crate::stages::{Prepared, Relay};
 
-use dial::{DialError, Dialer};
+use dial::{DialError, Dialer, Stream};
 use upload::{Progress, Upload};
 
 pub use guard::Own;
@@ -36,6 +36,16 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 /// What is held of an answer before it is passed on, its head included, in bytes.
 const MAX_BUFFER: usize = 128 << 10;
 
+/// What one HTTP/2 answer may be ahead of its caller.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// A hundred times that, and more: callers that take nothing must not stop the answers of the others.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// What is held of one body that an HTTP/2 upstream does not take.
+const SEND_BUFFER: usize = 64 << 10;
+/// An HTTP/2 connection carries many calls; whether its other end is still there is asked while any is open.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One pool of connections per route, so that no two routes ever share one.
 #[derive(Debug)]
 pub struct Upstreams(Vec<Upstream>);
@@ -43,6 +53,7 @@ pub struct Upstreams(Vec<Upstream>);
 #[derive(Debug)]
 struct Upstream {
     client: legacy::Client<Dialer, Upload>,
+    dialer: Dialer,
     scheme: UriScheme,
     authority: Authority,
 }
@@ -66,21 +77,41 @@ impl Upstreams {
         let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
         let outgoing = call.into_outgoing()?;
         let timeouts = outgoing.route.timeouts;
-        let (body, progress) = Upload::new(outgoing.body, timeouts.idle);
+        let (accepted, needed) = (outgoing.trailers.accepted(), outgoing.trailers.needed());
+        let announced = outgoing.trailers.announced();
+        let (body, progress) = Upload::new(outgoing.body, outgoing.trailers, Arc::clone(&outgoing.route));
         let mut request = Request::new(body);
         *request.method_mut() = outgoing.method;
         *request.uri_mut() = upstream.uri(outgoing.target)?;
-        *request.version_mut() = Version::HTTP_11;
+        // gRPC over HTTP/1 is none: without HTTP/2 such a call fails before anything is sent.
+        *request.version_mut() = if needed { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = outgoing.headers;
+        if accepted && (needed || upstream.dialer.speaks_http2()) {
+            request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some(announced) = announced.filter(|_| !request.body().is_end_stream()) {
+            request.headers_mut().insert(TRAILER, announced);
+        }
         frame(&mut request);
         let connection = capture_connection(&mut request);
         let answer = upstream.client.request(request);
         let sent = Instant::now();
-        let mut answer = await_head(answer, connection, &progress, timeouts.first_byte).await?;
+        let mut answer = await_head(answer, connection, &progress, timeouts).await?;
         metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
         answer::check(&answer)?;
+        let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
         fields::strip_response(answer.headers_mut());
+        if let Some(announced) = announced {
+            answer.headers_mut().insert(TRAILER, announced);
+        }
         Ok(answer)
+    }
+
+    /// A connection to the relay's host for the bytes of its caller, without TLS of our own.
+    pub async fn relay(&self, relay: &Relay) -> Result<Stream, Error> {
+        let upstream =
+            self.0.get(relay.tunnel().route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        upstream.dialer.connect().await.map_err(|error| error.fault().into())
     }
 }
 
@@ -90,15 +121,23 @@ impl Upstream {
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(MAX_BUFFER)
+            .http2_only(route.http2 == Http2::Only)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_max_header_list_size(answer::MAX_HEAD as u32)
+            .http2_max_send_buf_size(SEND_BUFFER)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .timer(TokioTimer::new())
             .set_host(false)
-            .build(dialer);
+            .build(dialer.clone());
         let scheme = match route.scheme {
             Scheme::Https => UriScheme::HTTPS,
             Scheme::Http => UriScheme::HTTP,
         };
         // A canonical host is an authority; the fallback would only name the pool's key.
         let authority = Authority::try_from(route.name()).unwrap_or(Authority::from_static("upstream"));
-        Upstream { client, scheme, authority }
+        Upstream { client, dialer, scheme, authority }
     }
 
     fn uri(&self, target: http::uri::PathAndQuery) -> Result<Uri, Error> {
@@ -124,7 +163,7 @@ async fn await_head(
     answer: impl Future<Output = Result<Response<Incoming>, legacy::Error>>,
     mut connection: CaptureConnection,
     progress: &Progress,
-    first_byte: Duration,
+    timeouts: Timeouts,
 ) -> Result<Response<Incoming>, Error> {
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
@@ -134,8 +173,9 @@ async fn await_head(
     }
     let mut since = Instant::now();
     loop {
-        match timeout_at(since + first_byte, &mut answer).await {
+        match timeout_at(since + timeouts.first_byte, &mut answer).await {
             Ok(answer) => return answer.map_err(|error| fault(&error).into()),
+            Err(_) if progress.stalled(Instant::now(), timeouts.idle) => return Err(Fault::FirstByteTimeout.into()),
             Err(_) => match progress.ended_before(since) {
                 None => since = Instant::now(),
                 Some(ended) if ended > since => since = ended,

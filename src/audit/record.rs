@@ -59,10 +59,16 @@ pub struct Record {
     pub agent_id: String,
     pub identity: Option<Arc<Identity>>,
     pub auth_method: &'static str,
+    /// Absolute-form, CONNECT, or inside of a tunnel: a missing credential is 407 then, not 401.
+    pub forward: bool,
+    /// Inside of a tunnel whose TLS ended here.
+    pub intercepted: bool,
     pub decision: Outcome,
     pub reason: String,
     pub status: u16,
     pub code: Option<Code>,
+    /// Known of a relay only.
+    pub request_bytes: Option<u64>,
     pub response_bytes: u64,
     /// The answer's last byte was handed to the caller.
     pub complete: bool,
@@ -84,12 +90,16 @@ struct Line<'a> {
     method: &'a str,
     upstream_host: &'a str,
     path: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    intercepted: bool,
     decision: Outcome,
     reason: &'a str,
     secret_id: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_bytes: Option<u64>,
     response_bytes: u64,
     complete: bool,
     latency_ms: f64,
@@ -143,10 +153,13 @@ impl Record {
             agent_id: String::new(),
             identity: None,
             auth_method: "none",
+            forward: false,
+            intercepted: false,
             decision: Outcome::None,
             reason: String::new(),
             status: 0,
             code: None,
+            request_bytes: None,
             response_bytes: 0,
             complete: false,
         }
@@ -180,11 +193,13 @@ impl Record {
             method: &self.method,
             upstream_host: &self.upstream_host,
             path: &self.path,
+            intercepted: self.intercepted,
             decision: self.decision,
             reason: &self.reason,
             secret_id: self.route.as_deref().map_or("", Route::secret_id),
             status: self.status,
             error: self.code.map(Code::as_str),
+            request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             complete: self.complete,
             latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,

@@ -9,10 +9,14 @@ use http::HeaderName;
 
 use crate::config::variable_of;
 
+pub mod ca;
+mod exec;
 mod settings;
 pub mod snippet;
 mod spelling;
 
+use ca::Ca;
+pub use exec::Exec;
 pub use settings::Settings;
 use snippet::Snippet;
 
@@ -53,8 +57,14 @@ pub enum Command {
     Demo(Demo),
     /// The test upstream.
     Echo(Echo),
+    /// Run a command whose calls go through veilwarden.
+    Exec(Exec),
+    /// Write a configuration to start from.
+    Init(Init),
     /// Print a workload that calls through the proxy.
     Snippet(Snippet),
+    /// Make or show the CA of forward mode.
+    Ca(Ca),
     /// Print the version.
     Version(Version),
     /// Print a completion script.
@@ -73,9 +83,16 @@ enum Typed {
     Demo(Demo),
     /// Run the test upstream: it answers with the request it got, as JSON
     Echo(Echo),
+    /// Run a command whose calls go through veilwarden, with nothing to change in it
+    Exec(Exec),
+    /// Write a configuration to start from, with comments
+    Init(Init),
     /// Print a Kubernetes workload that calls through veilwarden, to be copied
     #[command(subcommand)]
     Snippet(Snippet),
+    /// Make or show the CA whose certificates are shown inside of HTTPS tunnels
+    #[command(subcommand)]
+    Ca(Ca),
     /// Print the version
     Version(Version),
     /// Print a shell's completion script
@@ -97,15 +114,9 @@ enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 enum Later {
     #[command(hide = true, disable_help_flag = true)]
-    Exec(Anything),
-    #[command(hide = true, disable_help_flag = true)]
     Policy(Anything),
     #[command(hide = true, disable_help_flag = true)]
-    Ca(Anything),
-    #[command(hide = true, disable_help_flag = true)]
     Doctor(Anything),
-    #[command(hide = true, disable_help_flag = true)]
-    Init(Anything),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +152,18 @@ pub struct Echo {
     /// Answer with the SHA-256 of this field's value in place of the value; may be repeated
     #[arg(long, value_name = "FIELD")]
     pub mask: Vec<HeaderName>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The file to write [default: veilwarden.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `version`.
@@ -179,7 +202,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Check(settings)) => Command::Check(settings),
         Some(Typed::Demo(demo)) => Command::Demo(demo),
         Some(Typed::Echo(echo)) => Command::Echo(echo),
+        Some(Typed::Exec(exec)) => Command::Exec(exec),
+        Some(Typed::Init(init)) => Command::Init(init),
         Some(Typed::Snippet(snippet)) => Command::Snippet(snippet),
+        Some(Typed::Ca(ca)) => Command::Ca(ca),
         Some(Typed::Version(version)) => Command::Version(version),
         Some(Typed::Completions(completions)) => Command::Completions(completions),
         Some(Typed::Config(ConfigCommand::Schema)) => Command::ConfigSchema,
@@ -211,11 +237,8 @@ pub fn command() -> clap::Command {
 
 fn not_yet(later: &Later, command: &mut clap::Command) -> clap::Error {
     let name = match later {
-        Later::Exec(_) => "exec",
         Later::Policy(_) => "policy",
-        Later::Ca(_) => "ca",
         Later::Doctor(_) => "doctor",
-        Later::Init(_) => "init",
     };
     command.error(ErrorKind::InvalidSubcommand, format!("the command '{name}' is not supported yet"))
 }

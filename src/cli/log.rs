@@ -1,6 +1,10 @@
 //! The program's own log, on stderr.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -24,7 +28,20 @@ const LINES: usize = 8192;
 /// A reader of stderr that does not keep up loses lines, counted by nobody, but holds up no call. What is waiting is
 /// written when the guard is dropped.
 pub fn init(settings: LogSettings) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(std::io::stderr());
+    init_writer(settings, std::io::stderr())
+}
+
+/// The same into a file, which is made for its owner only or grows.
+///
+/// # Errors
+/// It cannot be written.
+pub fn init_file(settings: LogSettings, path: &Path) -> io::Result<WorkerGuard> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    Ok(init_writer(settings, file))
+}
+
+fn init_writer(settings: LogSettings, writer: impl io::Write + Send + 'static) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(writer);
     let level = settings.level.as_str().to_ascii_lowercase();
     let filter = EnvFilter::new(format!("warn,kube_client=off,veilwarden={level},{START}=info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);

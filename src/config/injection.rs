@@ -17,6 +17,19 @@ pub(super) fn header(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the name of a header that carries the caller's credential on one route.
+pub(super) fn slot(name: &str) -> Result<(), String> {
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{} is not a header name", quoted(name)))?;
+    match parsed.as_str() {
+        "proxy-authorization" | "x-veilwarden-token" | "x-session-secret" => {
+            Err(format!("{} carries the caller's credential on every route", quoted(name)))
+        }
+        _ if is_protected(&parsed) => Err(format!("{} is not a header that can carry a credential", quoted(name))),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that a template is a header value with `{{secret}}` in it and no other placeholder.
 pub(super) fn template(text: &str) -> Result<(), String> {
     match Template::parse(text) {
@@ -54,6 +67,22 @@ mod tests {
         }
         for name in ["", "a b", "a:", ":path", "é", "a\n"] {
             assert!(header(name).unwrap_err().ends_with("is not a header name"), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_a_header_that_means_nothing_else() {
+        for name in ["x-api-key", "Authorization", "api-key", "PRIVATE-TOKEN"] {
+            assert_eq!(slot(name), Ok(()), "{name}");
+        }
+        for name in ["Host", "content-length", "Transfer-Encoding", "Connection", "X-Upstream-Host", "x-veilwarden-x"] {
+            assert_eq!(slot(name).unwrap_err(), format!("{name:?} is not a header that can carry a credential"));
+        }
+        for name in ["Proxy-Authorization", "X-Veilwarden-Token", "x-session-secret"] {
+            assert_eq!(slot(name).unwrap_err(), format!("{name:?} carries the caller's credential on every route"));
+        }
+        for name in ["", "a b", "x-api-key:"] {
+            assert!(slot(name).unwrap_err().ends_with("is not a header name"), "{name:?}");
         }
     }
 

@@ -41,8 +41,8 @@ pub(super) struct File {
     pub admin_listen: String,
     /// Networks (CIDR) whose hosts may connect to `listen`. Empty: all.
     pub allow_peers: Vec<String>,
-    /// Where the CA and other files that veilwarden makes are kept. Flag `--state-dir`.
-    #[schemars(extend("x-later" = true))]
+    /// Where the CA that veilwarden makes is kept. Flag `--state-dir`. Empty: `$STATE_DIRECTORY`, else
+    /// `$XDG_STATE_HOME/veilwarden`, else `~/.local/state/veilwarden`.
     pub state_dir: String,
     /// A file with the session secret, at least 16 bytes. Beside it: flags `--session-secret-file` and
     /// `--session-secret`, variables `VEILWARDEN_SESSION_SECRET_FILE` and `VEILWARDEN_SESSION_SECRET`.
@@ -116,16 +116,19 @@ pub(super) struct User {
     pub org: String,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Forward {
     /// Whether CONNECT and absolute-form requests are taken.
-    #[schemars(extend("x-later" = true))]
     pub enabled: bool,
-    /// The CA that signs the certificates shown to callers, PEM.
-    #[schemars(extend("x-later" = true))]
+    /// The CA that signs the certificates shown inside of tunnels, PEM. Empty: a CA is made once under `state_dir`.
     pub ca_cert_file: String,
-    /// Its private key, PEM.
-    #[schemars(extend("x-later" = true))]
+    /// Its private key, PEM. Others than its owner and group must not be able to read it.
     pub ca_key_file: String,
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Forward { enabled: true, ca_cert_file: String::new(), ca_key_file: String::new() }
+    }
 }

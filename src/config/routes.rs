@@ -7,8 +7,9 @@ use super::address::{self, is_loopback_host};
 use super::mistakes::{Report, quoted};
 use super::place::Place;
 use super::{host, injection, listeners, raw, spelling};
+use crate::authn::is_label;
 use crate::request::Host;
-use crate::route::{InjectionSettings, RouteSettings, Scheme, Timeouts};
+use crate::route::{Http2, InjectionSettings, RouteSettings, Scheme, Timeouts};
 
 /// What routes may name: the ids of `secrets`, and whether Doppler is asked for the others.
 pub(super) struct Known<'a> {
@@ -21,7 +22,7 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     if file.is_empty() {
         report.add(&Place::of("routes"), "no routes: without one, every call is refused; see examples/minimal.yaml");
     }
-    let mut first = HashMap::new();
+    let (mut first, mut names) = (HashMap::new(), HashMap::new());
     let mut routes = Vec::new();
     for (index, raw) in file.iter().enumerate() {
         let place = Place::of("routes").index(index);
@@ -39,6 +40,9 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
                 first.insert(target, place.clone());
             }
         }
+        if let Some(name) = &settings.local_name {
+            check_unique(name, &place.key("local_name"), &mut names, report);
+        }
         if let Some(injection) = &settings.injection {
             check_secret(&injection.secret_id, &place.key("secret_id"), known, report);
         }
@@ -52,6 +56,11 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         raw::Scheme::Https => Scheme::Https,
         raw::Scheme::Http => Scheme::Http,
     };
+    let http2 = match raw.upstream_http2 {
+        raw::Switch::Auto => Http2::Auto,
+        raw::Switch::On => Http2::Only,
+        raw::Switch::Off => Http2::Never,
+    };
     let upstream_address = match raw.upstream_address.as_str() {
         "" => None,
         text => report.take(&place.key("upstream_address"), address::upstream(text)),
@@ -63,19 +72,66 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";
         report.add(&place.key("upstream_scheme"), message);
     }
+    if raw.relay && !raw.secret_id.is_empty() {
+        let message = "passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id";
+        report.add(&place.key("relay"), message);
+    }
     RouteSettings {
         upstream_host: raw.upstream_host.clone(),
         scheme,
+        http2,
         upstream_address,
         allow_cidrs: listeners::networks(&raw.allow_cidrs, &place.key("allow_cidrs"), report),
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
         injection: injection(raw, place, report),
+        relay: raw.relay,
         allow_encoded_slash: raw.allow_encoded_slash,
+        caller_slots: caller_slots(&raw.caller_slots, &place.key("caller_slots"), report),
+        local_name: local_name(&raw.local_name, &place.key("local_name"), report),
         timeouts: Timeouts {
             connect: raw.timeouts.connect.0,
             first_byte: raw.timeouts.first_byte.0,
             idle: raw.timeouts.idle.0,
         },
+    }
+}
+
+/// Names of fields, each once in whatever spelling.
+fn caller_slots(names: &[String], place: &Place, report: &mut Report) -> Vec<String> {
+    let mut seen = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let place = place.index(index);
+        let plain = name.to_ascii_lowercase().replace('_', "-");
+        let Some(()) = report.take(&place, injection::slot(name)) else { continue };
+        if seen.contains(&plain) {
+            report.add(&place, format!("{} is listed twice", quoted(name)));
+        }
+        seen.push(plain);
+    }
+    names.to_vec()
+}
+
+/// A DNS label in lower case, as a path has no other spelling of it.
+fn local_name(text: &str, place: &Place, report: &mut Report) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    if is_label(text) {
+        return Some(text.to_owned());
+    }
+    let bare = text.trim_start_matches("/_route").trim_matches('/').trim_end_matches(".localhost");
+    let near: String = bare.to_ascii_lowercase().replace(['_', '.', ' '], "-");
+    let hint = if is_label(&near) { format!("; did you mean {}?", quoted(&near)) } else { String::new() };
+    let message = "is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens";
+    report.add(place, format!("{} {message}{hint}", quoted(text)));
+    None
+}
+
+fn check_unique(name: &str, place: &Place, names: &mut HashMap<String, Place>, report: &mut Report) {
+    if let Some(before) = names.get(name) {
+        report.add(place, format!("{} already stands in {before}; each route has its own", quoted(name)));
+    } else {
+        names.insert(name.to_owned(), place.clone());
     }
 }
 

@@ -3,6 +3,7 @@ use secrecy::ExposeSecret;
 use super::*;
 
 mod clusters;
+mod forward;
 mod meaning;
 mod pods;
 mod rejection;

@@ -8,7 +8,11 @@ use super::{Limits, Refusal};
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,
+    /// Whether CONNECT and absolute-form are taken.
+    forward: bool,
     state: State,
+    /// Heads approved so far.
+    heads: usize,
     /// Bytes of an incomplete head already searched for its end.
     searched: usize,
     /// A refusal found behind bytes that had to be handed on first.
@@ -22,16 +26,50 @@ enum State {
     /// So many bytes of a body with `Content-Length` are still to come.
     Length(u64),
     Chunked(Chunks),
+    /// Behind a head that may have been the last: nothing passes until that is decided.
+    Held,
+    /// No longer HTTP: everything passes.
+    Through,
 }
 
 impl Framer {
-    pub fn new(limits: Limits) -> Self {
-        Framer { limits, state: State::Head, searched: 0, later: None, starved: true }
+    pub fn new(limits: Limits, forward: bool) -> Self {
+        Framer { limits, forward, state: State::Head, heads: 0, searched: 0, later: None, starved: true }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether no message has passed yet.
+    pub fn untouched(&self) -> bool {
+        self.heads == 0
     }
 
     /// Whether the last head announced a body that has not ended.
     pub fn within_body(&self) -> bool {
-        !matches!(self.state, State::Head)
+        matches!(self.state, State::Length(_) | State::Chunked(_))
+    }
+
+    /// How many heads have passed, if nothing more may until it is decided what it is.
+    pub fn held(&self) -> Option<usize> {
+        matches!(self.state, State::Held).then_some(self.heads)
+    }
+
+    pub fn is_through(&self) -> bool {
+        matches!(self.state, State::Through)
+    }
+
+    /// What follows is no longer HTTP.
+    pub fn pass_through(&mut self) {
+        self.state = State::Through;
+        self.starved = false;
+    }
+
+    /// What follows is the next message.
+    pub fn carry_on(&mut self) {
+        self.state = State::Head;
+        self.starved = false;
     }
 
     /// Whether more bytes are needed before anything can be approved.
@@ -66,11 +104,13 @@ impl Framer {
             State::Head => {
                 let Some(end) = head::find_end(bytes, &mut self.searched, &self.limits)? else { return Ok(0) };
                 self.searched = 0;
-                self.state = match head::check(&bytes[..end], &self.limits)? {
+                self.state = match head::check(&bytes[..end], &self.limits, self.forward)? {
                     Body::None | Body::Length(0) => State::Head,
                     Body::Length(n) => State::Length(n),
                     Body::Chunked => State::Chunked(Chunks::new()),
+                    Body::Undecided => State::Held,
                 };
+                self.heads += 1;
                 Ok(end)
             }
             State::Length(left) => {
@@ -88,6 +128,8 @@ impl Framer {
                 }
                 Ok(n)
             }
+            State::Held => Ok(0),
+            State::Through => Ok(bytes.len()),
         }
     }
 }
@@ -102,7 +144,7 @@ mod tests {
 
     /// Feeds `bytes` in pieces of `size`; how many were approved before the end or the refusal.
     fn feed(bytes: &[u8], size: usize) -> (usize, Option<Refusal>) {
-        let (mut framer, mut held, mut passed) = (Framer::new(Limits::default()), Vec::new(), 0);
+        let (mut framer, mut held, mut passed) = (Framer::new(Limits::default(), true), Vec::new(), 0);
         for piece in bytes.chunks(size) {
             held.extend_from_slice(piece);
             loop {
@@ -132,10 +174,27 @@ mod tests {
     #[test]
     fn a_refusal_behind_good_bytes_waits_its_turn() {
         let bytes = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".as_slice(), b"GET / HTTP/1.1\nHost: a\n\n"].concat();
-        let mut framer = Framer::new(Limits::default());
+        let mut framer = Framer::new(Limits::default(), true);
         assert_eq!(framer.approve(&bytes), Ok(27));
         assert!(!framer.starved());
         assert!(framer.approve(&bytes[27..]).is_err());
+    }
+
+    #[test]
+    fn g06_what_follows_connect_waits_for_the_decision() {
+        let connect = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n";
+        let next = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (mut framer, bytes) = (Framer::new(Limits::default(), true), [&connect[..], next].concat());
+        assert_eq!(framer.approve(&bytes), Ok(connect.len()));
+        assert_eq!((framer.held(), framer.approve(next)), (Some(1), Ok(0)));
+        framer.carry_on();
+        assert!(!framer.starved());
+        assert_eq!((framer.approve(next), framer.held()), (Ok(next.len()), None));
+
+        let (mut framer, odd) = (Framer::new(Limits::default(), true), b"\x16\x03\x01\n\n");
+        assert_eq!((framer.approve(connect), framer.approve(odd)), (Ok(connect.len()), Ok(0)));
+        framer.pass_through();
+        assert_eq!(framer.approve(odd), Ok(odd.len()));
     }
 
     proptest! {

@@ -2,10 +2,10 @@
 
 use memchr::memchr;
 
-use super::{Limits, Refusal};
+use super::{Limits, Refusal, target};
 
 /// A single field line may weigh so much.
-const MAX_FIELD_LINE: usize = 16 << 10;
+pub(super) const MAX_FIELD_LINE: usize = 16 << 10;
 const MAX_METHOD: usize = 32;
 /// Empty lines allowed before a request line (RFC 9112 section 2.2 asks for at least one).
 const MAX_LEADING_EMPTY_LINES: usize = 2;
@@ -18,6 +18,8 @@ pub enum Body {
     None,
     Length(u64),
     Chunked,
+    /// The message ends here, and so may HTTP: the service decides what the bytes behind it are.
+    Undecided,
 }
 
 /// The length of the head that starts `bytes`, its last empty line included; `None` while it is incomplete.
@@ -64,10 +66,10 @@ fn check_size(bytes: &[u8], skip: usize, end: usize, limits: &Limits) -> Result<
     Ok(())
 }
 
-/// Checks a whole head and says what follows it.
-pub fn check(head: &[u8], limits: &Limits) -> Result<Body, Refusal> {
+/// Checks a whole head and says what follows it. `forward`: whether CONNECT and absolute-form are taken.
+pub fn check(head: &[u8], limits: &Limits, forward: bool) -> Result<Body, Refusal> {
     let mut lines = Lines(&head[leading_empty_lines(head)?..]);
-    let minor = check_request_line(lines.next().unwrap_or_default(), limits)?;
+    let line = check_request_line(lines.next().unwrap_or_default(), limits, forward)?;
     let mut framing = Framing::default();
     let mut count = 0;
     for line in lines {
@@ -81,7 +83,7 @@ pub fn check(head: &[u8], limits: &Limits) -> Result<Body, Refusal> {
         let (name, value) = check_field_line(line)?;
         framing.note(name, value)?;
     }
-    framing.body(minor)
+    framing.body(&line)
 }
 
 /// The lines of a head whose line ends were checked by [`find_end`], without their CRLF.
@@ -98,16 +100,17 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// `method SP request-target SP HTTP/1.minor`; returns the minor version.
-fn check_request_line(line: &[u8], limits: &Limits) -> Result<u8, Refusal> {
+/// What of the request line decides about the body.
+struct RequestLine<'a> {
+    method: &'a [u8],
+    minor: u8,
+}
+
+/// `method SP request-target SP HTTP/1.minor`.
+fn check_request_line<'a>(line: &'a [u8], limits: &Limits, forward: bool) -> Result<RequestLine<'a>, Refusal> {
     let method_end = memchr(b' ', line).ok_or(Refusal::Malformed("the request line has no target"))?;
     let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
-    if method.is_empty()
-        || method.len() > MAX_METHOD
-        || !method.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_')
-    {
-        return Err(Refusal::Malformed("the method is not one"));
-    }
+    check_method(method)?;
     let target_end = memchr(b' ', rest).ok_or(Refusal::Malformed("the request line has no version"))?;
     let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
     if target.len() > limits.max_target_bytes {
@@ -118,27 +121,15 @@ fn check_request_line(line: &[u8], limits: &Limits) -> Result<u8, Refusal> {
         b"HTTP/1.0" => 0,
         _ => return Err(Refusal::Malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    if method == b"CONNECT" {
-        return Err(Refusal::Malformed("CONNECT is not supported yet: name the upstream in X-Upstream-Host"));
-    }
-    check_target(target)?;
-    Ok(minor)
+    target::check(method, target, forward)?;
+    Ok(RequestLine { method, minor })
 }
 
-/// Origin-form in bytes that the HTTP parser takes, so that no refusal is left to it.
-fn check_target(target: &[u8]) -> Result<(), Refusal> {
-    if target.first() != Some(&b'/') {
-        return Err(Refusal::Target(
-            "the request target is not a path (absolute-form is not supported yet): send the path and name the upstream in X-Upstream-Host",
-        ));
-    }
-    let path_end = memchr(b'?', target).unwrap_or(target.len());
-    let raw = |b: &u8| !b.is_ascii_graphic() || matches!(b, b'"' | b'<' | b'>');
-    if target.iter().any(raw) || memchr(b'`', &target[..path_end]).is_some() {
-        return Err(Refusal::Target("the request target has a byte that must be percent-encoded"));
-    }
-    if memchr(b'#', target).is_some() {
-        return Err(Refusal::Target("the request target has a fragment"));
+/// Letters, digits, hyphen and underscore, and not too many of them.
+pub(super) fn check_method(method: &[u8]) -> Result<(), Refusal> {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_';
+    if method.is_empty() || method.len() > MAX_METHOD || !method.iter().all(fine) {
+        return Err(Refusal::Malformed("the method is not one"));
     }
     Ok(())
 }
@@ -181,6 +172,10 @@ fn is_tchar(byte: u8) -> bool {
 struct Framing {
     length: Option<u64>,
     chunked: bool,
+    /// `Connection: upgrade`.
+    upgrade: bool,
+    /// `Upgrade: websocket`.
+    websocket: bool,
 }
 
 impl Framing {
@@ -198,24 +193,43 @@ impl Framing {
                 return Err(Refusal::Malformed("the only Transfer-Encoding accepted is \"chunked\""));
             }
             self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.upgrade |= lists(value, b"upgrade");
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.websocket |= lists(value, b"websocket");
         }
         Ok(())
     }
 
-    fn body(self, minor: u8) -> Result<Body, Refusal> {
+    fn body(self, line: &RequestLine) -> Result<Body, Refusal> {
+        if line.method == b"CONNECT" {
+            let bare = !self.chunked && self.length.is_none();
+            return if bare { Ok(Body::Undecided) } else { Err(Refusal::Malformed("CONNECT has no body")) };
+        }
         match (self.chunked, self.length) {
             (true, Some(_)) => Err(Refusal::Malformed("Content-Length and Transfer-Encoding together")),
-            (true, None) if minor == 0 => Err(Refusal::Malformed("Transfer-Encoding with HTTP/1.0")),
+            (true, None) if line.minor == 0 => Err(Refusal::Malformed("Transfer-Encoding with HTTP/1.0")),
             (true, None) => Ok(Body::Chunked),
+            (false, None | Some(0)) if self.asks_for_websocket(line) => Ok(Body::Undecided),
             (false, Some(length)) => Ok(Body::Length(length)),
             (false, None) => Ok(Body::None),
         }
     }
+
+    /// RFC 6455 section 4.1; what is missing of it beyond this is the upstream's affair.
+    fn asks_for_websocket(&self, line: &RequestLine) -> bool {
+        self.upgrade && self.websocket && line.method == b"GET" && line.minor == 1
+    }
+}
+
+/// Whether a comma-separated list has the token, in any case.
+fn lists(value: &[u8], token: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// 1*DIGIT within 63 bits; signs, lists and white space inside are refused, and zeros in front, which some servers
 /// take for octal.
-fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
+pub(super) fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     const WRONG: Refusal = Refusal::Malformed("Content-Length is not a plain number");
     let digits = value.trim_ascii();
     let octal = digits.len() > 1 && digits[0] == b'0';
@@ -237,7 +251,11 @@ mod tests {
     fn judge_bytes(head: &[u8]) -> Result<Body, Refusal> {
         let limits = Limits::default();
         let end = find_end(head, &mut 0, &limits)?.expect("a whole head");
-        check(&head[..end], &limits)
+        check(&head[..end], &limits, false)
+    }
+
+    fn judge_forward(head: &str) -> Result<Body, Refusal> {
+        check(head.as_bytes(), &Limits::default(), true)
     }
 
     #[test]
@@ -307,6 +325,36 @@ mod tests {
             "GET /`x HTTP/1.1",
         ] {
             assert!(judge(&format!("{line}\r\nHost: a\r\n\r\n")).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn after_connect_and_a_call_for_a_websocket_nothing_is_decided() {
+        let socket = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n";
+        for head in [
+            "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n".to_owned(),
+            "CONNECT a.test:443 HTTP/1.0\r\n\r\n".to_owned(),
+            format!("GET / HTTP/1.1\r\n{socket}\r\n"),
+            format!("GET / HTTP/1.1\r\n{socket}Content-Length: 0\r\n\r\n"),
+        ] {
+            assert_eq!(judge_forward(&head), Ok(Body::Undecided), "{head:?}");
+        }
+        for (head, body) in [
+            (format!("GET / HTTP/1.0\r\n{socket}\r\n"), Body::None),
+            (format!("POST / HTTP/1.1\r\n{socket}\r\n"), Body::None),
+            (format!("GET / HTTP/1.1\r\n{socket}Content-Length: 5\r\n\r\n"), Body::Length(5)),
+            ("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".to_owned(), Body::None),
+            ("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n".to_owned(), Body::None),
+        ] {
+            assert_eq!(judge_forward(&head), Ok(body), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn g05_connect_has_no_body() {
+        for field in ["Content-Length: 5", "Content-Length: 0", "Transfer-Encoding: chunked"] {
+            let head = format!("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n{field}\r\n\r\n");
+            assert_eq!(judge_forward(&head), Err(Refusal::Malformed("CONNECT has no body")), "{field}");
         }
     }
 

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde::Serialize;
@@ -15,7 +17,8 @@ use tokio::time::Sleep;
 use crate::audit::Record;
 use crate::error::Error;
 use crate::gate::Busy;
-use crate::request::fields;
+use crate::request::trailers::TooMany;
+use crate::request::{fields, trailers};
 
 /// What the caller reads.
 #[derive(Debug)]
@@ -45,7 +48,8 @@ impl Answer {
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
-        Answer { body: Source::Own(Some(body.into())), record: None, busy: None }
+        let body = (!body.is_empty()).then(|| body.into());
+        Answer { body: Source::Own(body), record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.
@@ -63,7 +67,9 @@ impl Answer {
     }
 
     fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
-        let ended = frame.is_none() || self.is_end_stream();
+        // Nothing follows trailers, and nobody asks whether it does.
+        let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
+        let ended = frame.is_none() || trailers || self.is_end_stream();
         let Some(record) = &mut self.record else { return };
         match frame {
             Some(Ok(frame)) => record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -83,8 +89,11 @@ impl Source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream { body, idle, timer } => loop {
                 match Pin::new(&mut *body).poll_frame(cx) {
-                    // Trailers could carry what the fields may not; none are passed on.
-                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match clean(frame) {
+                        Ok(Some(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
+                    },
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
                     Poll::Ready(frame) => {
                         *timer = None;
@@ -104,13 +113,24 @@ impl Source {
     }
 }
 
+/// Trailers as they may pass, unless nothing is left of them.
+fn clean(frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, TooMany> {
+    let Ok(mut trailers) = frame.into_trailers() else { return Ok(None) };
+    trailers::clean(&mut trailers)?;
+    Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let answer = self.get_mut();
-        let frame = std::task::ready!(answer.body.poll_frame(cx));
+        let polled = answer.body.poll_frame(cx);
+        if let Some(busy) = &answer.busy {
+            busy.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        let frame = std::task::ready!(polled);
         answer.note(&frame);
         Poll::Ready(frame)
     }
@@ -130,6 +150,15 @@ impl Body for Answer {
     }
 }
 
+/// The answer to HEAD (RFC 9110 section 9.3.2): its fields are those that GET would have had. hyper sees to that in
+/// HTTP/1 only.
+pub fn without_body(mut answer: Response<Answer>) -> Response<Answer> {
+    if let Some(length) = answer.body().size_hint().exact().filter(|length| *length > 0) {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    answer.map(|answer| Answer { body: Source::Own(None), ..answer })
+}
+
 /// The error body of spec section 7.
 #[derive(Serialize)]
 struct Refusal<'a> {
@@ -140,8 +169,9 @@ struct Refusal<'a> {
     hint: Option<&'a str>,
 }
 
-/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status.
-pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
+/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status. `forward`: the caller
+/// takes us for a proxy and not for the upstream, so the credential that it lacks is one for a proxy.
+pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answer> {
     let code = error.code();
     let hint = error.hint();
     let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint: hint.as_deref() };
@@ -150,7 +180,11 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
-    if code.status() == StatusCode::UNAUTHORIZED {
+    let challenged = code.status() == StatusCode::UNAUTHORIZED;
+    if challenged && forward {
+        let challenges = "Basic realm=\"veilwarden\", Bearer realm=\"veilwarden\"";
+        headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(challenges));
+    } else if challenged {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"veilwarden\""));
     }
     if code.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -161,6 +195,9 @@ pub fn refusal(error: &Error, request_id: &str) -> Response<Answer> {
     }
     if error.poisons_connection() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if challenged && forward {
+        *answer.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     }
     answer
 }

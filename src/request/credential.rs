@@ -7,6 +7,8 @@ use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::fields;
+
 pub const TOKEN_FIELD: HeaderName = HeaderName::from_static("x-veilwarden-token");
 pub const SESSION_SECRET_FIELD: HeaderName = HeaderName::from_static("x-session-secret");
 
@@ -45,12 +47,15 @@ impl Credential {
 
 /// Takes the credential out of the first slot that is present, then removes every field in which it recurs and
 /// every field that only ever carries credentials for us. A bad credential in an earlier slot is never rescued
-/// by a later one. `kubernetes`: whether a bearer in `Authorization` is meant for us.
-pub fn take(headers: &mut HeaderMap, kubernetes: bool) -> Result<Option<Credential>, BadCredential> {
-    let found = find(headers, kubernetes);
-    headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(TOKEN_FIELD);
-    headers.remove(SESSION_SECRET_FIELD);
+/// by a later one. `kubernetes`: whether a bearer in `Authorization` is meant for us. `caller_slots`: the route's own
+/// slots, which are for us whichever slot decides.
+pub fn take(
+    headers: &mut HeaderMap,
+    kubernetes: bool,
+    caller_slots: &[HeaderName],
+) -> Result<Option<Credential>, BadCredential> {
+    let found = find(headers, kubernetes, caller_slots);
+    remove_slots(headers, caller_slots);
     let found = found?;
     if let Some((slot, credential)) = &found {
         if *slot == AUTHORIZATION {
@@ -61,13 +66,39 @@ pub fn take(headers: &mut HeaderMap, kubernetes: bool) -> Result<Option<Credenti
     Ok(found.map(|(_, credential)| credential))
 }
 
-fn find(headers: &HeaderMap, kubernetes: bool) -> Result<Option<(HeaderName, Credential)>, BadCredential> {
+/// For a request inside a tunnel: the credential is the tunnel's. The fields that only ever carry credentials for us go,
+/// the route's own slots among them, and so does every field in which the tunnel's recurs; any other `Authorization` is
+/// the application's own.
+pub fn inherit(headers: &mut HeaderMap, credential: &Credential, caller_slots: &[HeaderName]) -> Credential {
+    remove_slots(headers, caller_slots);
+    remove_recurrences(headers, credential);
+    credential.clone()
+}
+
+fn remove_slots(headers: &mut HeaderMap, caller_slots: &[HeaderName]) {
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(TOKEN_FIELD);
+    headers.remove(SESSION_SECRET_FIELD);
+    for slot in caller_slots {
+        fields::remove_spellings(headers, slot);
+    }
+}
+
+fn find(
+    headers: &HeaderMap,
+    kubernetes: bool,
+    caller_slots: &[HeaderName],
+) -> Result<Option<(HeaderName, Credential)>, BadCredential> {
     if let Some(value) = headers.get(PROXY_AUTHORIZATION) {
         let text = bearer(value)?.map_or_else(|| basic_password(value), Ok)?;
         return Ok(Some((PROXY_AUTHORIZATION, either(text, kubernetes))));
     }
     if let Some(value) = headers.get(TOKEN_FIELD) {
         return Ok(Some((TOKEN_FIELD, either(visible(value)?, kubernetes))));
+    }
+    if let Some((slot, value)) = caller_slots.iter().find_map(|slot| Some((slot, headers.get(slot)?))) {
+        let text = if *slot == AUTHORIZATION { after_scheme(value)? } else { visible(value)? };
+        return Ok(Some((slot.clone(), either(text, kubernetes))));
     }
     if kubernetes
         && let Some(value) = headers.get(AUTHORIZATION)
@@ -121,6 +152,22 @@ fn is_b64token(token: &[u8]) -> bool {
     })
 }
 
+/// What an API's client sends as its key in `Authorization`: `Bearer KEY`, `token KEY` or the password of `Basic`.
+fn after_scheme(value: &HeaderValue) -> Result<SecretString, BadCredential> {
+    const WRONG: BadCredential =
+        BadCredential("the credential in Authorization is neither Bearer nor token nor Basic with a password");
+    if let Some(token) = bearer(value)? {
+        return Ok(token);
+    }
+    match value.as_bytes().split_at_checked("token ".len()) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"token ") => {
+            let text = std::str::from_utf8(key).ok().filter(|text| !text.is_empty() && is_b64token(text.as_bytes()));
+            text.map(SecretString::from).ok_or(WRONG)
+        }
+        _ => basic_password(value).map_err(|_| WRONG),
+    }
+}
+
 /// The password of `Basic` (RFC 7617), which is how proxy variables carry a credential.
 fn basic_password(value: &HeaderValue) -> Result<SecretString, BadCredential> {
     const WRONG: BadCredential = BadCredential("the proxy credential is neither Bearer nor Basic with a password");
@@ -166,7 +213,16 @@ mod tests {
     }
 
     fn taken(fields: &[(&'static str, &str)], kubernetes: bool) -> Result<Option<String>, BadCredential> {
-        take(&mut headers(fields), kubernetes).map(|found| {
+        taken_with(&[], fields, kubernetes)
+    }
+
+    fn taken_with(
+        slots: &[&'static str],
+        fields: &[(&'static str, &str)],
+        kubernetes: bool,
+    ) -> Result<Option<String>, BadCredential> {
+        let slots: Vec<HeaderName> = slots.iter().map(|name| HeaderName::from_static(name)).collect();
+        take(&mut headers(fields), kubernetes, &slots).map(|found| {
             found.map(|credential| match &credential {
                 Credential::Token(_) => format!("token {}", credential.expose()),
                 Credential::SessionSecret(_) => format!("secret {}", credential.expose()),
@@ -228,14 +284,89 @@ mod tests {
             ("x-session-secret", "s"),
             ("accept", "*/*"),
         ]);
-        assert!(take(&mut map, true).is_ok());
+        assert!(take(&mut map, true, &[]).is_ok());
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn inside_a_tunnel_only_its_own_credential_counts() {
+        let tunnel = Credential::Token(SecretString::from(JWT));
+        let mut map = headers(&[
+            ("authorization", "Bearer app.lication.key"),
+            ("proxy-authorization", "Bearer other.other.other"),
+            ("x-veilwarden-token", "other.other.other"),
+            ("x-session-secret", "other"),
+            ("x-copy", JWT),
+        ]);
+        assert_eq!(inherit(&mut map, &tunnel, &[]).expose(), JWT);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization"]);
+        assert_eq!(inherit(&mut map, &tunnel, &[AUTHORIZATION]).expose(), JWT);
+        assert!(map.is_empty(), "the route's own slot is ours inside of a tunnel too: {map:?}");
     }
 
     #[test]
     fn an_application_keeps_its_own_authorization() {
         let mut map = headers(&[("x-veilwarden-token", JWT), ("authorization", "Bearer app-key")]);
-        assert!(take(&mut map, true).is_ok());
+        assert!(take(&mut map, true, &[]).is_ok());
         assert_eq!(map["authorization"], "Bearer app-key");
+    }
+
+    #[test]
+    fn a_routes_own_slots_stand_behind_ours_and_before_the_bearer() {
+        let basic = format!("Basic {}", STANDARD.encode("x:laptop-secret"));
+        let bearer = format!("Bearer {JWT}");
+        let secret = || "secret laptop-secret".to_owned();
+        let token = || format!("token {JWT}");
+        for (slots, fields, kubernetes, expected) in [
+            (&["x-api-key"][..], &[("x-api-key", JWT), ("authorization", "Bearer app")][..], true, token()),
+            (&["x-api-key"], &[("x-api-key", "laptop-secret"), ("authorization", &bearer)], true, secret()),
+            (&["x-api-key"], &[("x-api-key", "laptop-secret"), ("x-session-secret", "s")], false, secret()),
+            (&["x-api-key"], &[("x-api-key", JWT)], false, format!("secret {JWT}")),
+            (&["x-api-key"], &[("proxy-authorization", &bearer), ("x-api-key", "dummy")], true, token()),
+            (&["x-api-key"], &[("x-veilwarden-token", JWT), ("x-api-key", "dummy")], true, token()),
+            (&["x-api-key"], &[("authorization", &bearer)], true, token()),
+            (&["x-api-key"], &[("x-session-secret", "laptop-secret")], true, secret()),
+            (&["x-api-key", "authorization"], &[("authorization", "Bearer laptop-secret")], false, secret()),
+            (&["x-api-key", "authorization"], &[("authorization", &bearer), ("x-api-key", JWT)], true, token()),
+            (&["authorization", "x-api-key"], &[("authorization", &bearer), ("x-api-key", "old")], true, token()),
+            (&["authorization"], &[("authorization", "bearer laptop-secret")], true, secret()),
+            (&["authorization"], &[("authorization", "token laptop-secret")], false, secret()),
+            (&["authorization"], &[("authorization", "Token laptop-secret")], false, secret()),
+            (&["authorization"], &[("authorization", &basic)], false, secret()),
+        ] {
+            assert_eq!(taken_with(slots, fields, kubernetes), Ok(Some(expected)), "{slots:?} {fields:?} {kubernetes}");
+        }
+        for kubernetes in [true, false] {
+            assert_eq!(taken_with(&["x-api-key"], &[("x_api_key", JWT)], kubernetes), Ok(None));
+            assert_eq!(taken_with(&[], &[("x-api-key", JWT)], kubernetes), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_bad_credential_in_a_routes_slot_is_not_rescued() {
+        for value in ["Bearer", "Bearer ", "Bearer a b", "token", "token ", "token a b", "Digest x", "Basic YTo=", ""] {
+            let fields = [("authorization", value), ("x-api-key", JWT), ("x-session-secret", "laptop-secret")];
+            for kubernetes in [true, false] {
+                let found = taken_with(&["authorization", "x-api-key"], &fields, kubernetes);
+                assert!(found.is_err(), "{value:?} {kubernetes}: {found:?}");
+            }
+        }
+        // Whatever stands in a slot is a credential, an empty one too; that it is a bad one, the authenticator says.
+        let fields = [("x-api-key", ""), ("x-session-secret", "laptop-secret")];
+        assert_eq!(taken_with(&["x-api-key"], &fields, false), Ok(Some("secret ".into())));
+    }
+
+    #[test]
+    fn a_routes_slots_are_emptied_whichever_slot_decides() {
+        let slots = [HeaderName::from_static("x-api-key"), AUTHORIZATION];
+        for decides in ["x-veilwarden-token", "x-session-secret", "x-api-key"] {
+            let mut map = headers(&[("x_api_key", "b"), ("x-api_key-", "c"), ("authorization", "Bearer d")]);
+            map.insert("x-api-key", HeaderValue::from_static("a"));
+            map.insert(HeaderName::from_static(decides), HeaderValue::from_static(JWT));
+            map.insert("x-copy", HeaderValue::from_str(&format!("v={}", map[decides].to_str().unwrap())).unwrap());
+            let kept = if decides == "x-session-secret" { vec!["x-copy"] } else { vec![] };
+            assert!(take(&mut map, true, &slots).is_ok(), "{decides}");
+            assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), kept, "{decides}");
+        }
     }
 }

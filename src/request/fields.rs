@@ -66,6 +66,36 @@ pub fn is_protected(name: &HeaderName) -> bool {
         || matches!(name, "host" | "content-length" | "content-encoding" | "expect" | "max-forwards" | "via")
 }
 
+/// Fields that mean something only before a body: they frame, route, authenticate or describe the message (RFC 9110
+/// section 6.5.1).
+pub fn is_of_the_head_only(name: &HeaderName) -> bool {
+    let name = plain(name.as_str());
+    is_hop_by_hop(&name)
+        || is_private(&name)
+        || steers_upstream(&name)
+        || name.starts_with("content-")
+        || name.starts_with("if-")
+        || name.starts_with("access-control-")
+        || matches!(
+            &*name,
+            "authorization"
+                | "www-authenticate"
+                | "authentication-info"
+                | "cookie"
+                | "set-cookie"
+                | "age"
+                | "alt-svc"
+                | "cache-control"
+                | "date"
+                | "expires"
+                | "location"
+                | "range"
+                | "retry-after"
+                | "strict-transport-security"
+                | "vary"
+        )
+}
+
 fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(&plain(name.as_str()))).cloned().collect();
     for name in names {

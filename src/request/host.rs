@@ -56,6 +56,11 @@ impl Host {
         Host { name: self.name, port }
     }
 
+    /// Whether both mean the same, a port that was not written being `default`.
+    pub fn agrees_with(&self, other: &Host, default: u16) -> bool {
+        self.name == other.name && self.port.unwrap_or(default) == other.port.unwrap_or(default)
+    }
+
     /// The address when the host is an IP literal.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
         self.name.trim_start_matches('[').trim_end_matches(']').parse().ok()

@@ -1,31 +1,21 @@
 //! The listener that workloads talk to.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 
-use super::{Drain, admin};
-use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
-use crate::pipeline::{Answer, Pipeline};
-use crate::request::fields;
+use super::Drain;
+use super::connection::Http;
+use super::forward::Forward;
+use crate::stages::Connection;
 
-/// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
-const PARSER_SLACK: usize = 16 << 10;
-
-/// What every connection needs.
+/// What every connection of the listener needs.
 pub struct Reverse {
-    pub pipeline: Arc<Pipeline>,
-    pub limits: gate::Limits,
+    pub http: Arc<Http>,
+    pub forward: Forward,
     /// Peers that may connect; all when empty.
     pub allow_peers: Vec<IpNet>,
 }
@@ -49,55 +39,14 @@ impl Reverse {
         Some(async move { server.run(stream, peer, drain).await })
     }
 
-    async fn run(&self, stream: TcpStream, peer: IpAddr, mut drain: Drain) {
-        let gate = Gate::new(stream, self.limits);
-        let handle = gate.handle();
-        let connections = &self.pipeline.metrics.connections;
+    async fn run(&self, stream: TcpStream, peer: IpAddr, drain: Drain) {
+        let connections = &self.http.pipeline.metrics.connections;
         connections.inc();
-        let leaving = drain.clone();
-        let service = service_fn(|request| self.answer(request, peer, &handle, &leaving));
-        let mut builder = http1::Builder::new();
-        // The gate has the limits; hyper's own timers would only double them.
-        builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
-        builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(gate), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = drain.wait() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "connection ended");
+        let connection = Connection { peer, tunnel: None };
+        if let Some((bytes, established)) = self.http.serve(stream, &connection, drain.clone()).await {
+            // A large future that few connections need.
+            Box::pin(self.forward.go_on(&self.http, bytes, established, peer, drain)).await;
         }
         connections.dec();
     }
-
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: IpAddr,
-        handle: &Handle,
-        drain: &Drain,
-    ) -> Result<Response<Answer>, Infallible> {
-        let busy = handle.busy();
-        let mut answer = if request.method().as_str() == REFUSED_METHOD {
-            self.pipeline.refuse(handle.refusal().into(), peer)
-        } else if asks_for_health(&request) {
-            admin::healthz(request.method()).map(Answer::own)
-        } else {
-            self.pipeline.handle(request, peer).await
-        };
-        // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
-        if drain.announced() {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(answer.map(|answer| answer.keeping(busy)))
-    }
-}
-
-/// `/healthz` without an upstream's name is a question to us; with one it is that upstream's path.
-fn asks_for_health<B>(request: &Request<B>) -> bool {
-    request.uri().path() == "/healthz" && !request.headers().contains_key(fields::UPSTREAM_HOST)
 }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
+
 use super::authorized::{Authorized, Rules};
 use super::received::Received;
+use super::tunnel::{Opened, Relay, Tunnel};
 use crate::audit::{Outcome, Record};
 use crate::authn::Identity;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::policy::{self, Decision};
-use crate::request::{self, Host, path};
+use crate::request::{self, Credential, Host, path};
 use crate::route::Route;
 
 /// A call whose caller is known, but not whether it may be made.
@@ -18,11 +21,13 @@ use crate::route::Route;
 pub struct Authenticated<B> {
     call: Received<B>,
     identity: Arc<Identity>,
+    /// Only a tunnel keeps it.
+    credential: Option<Credential>,
 }
 
 impl<B> Authenticated<B> {
-    pub(super) fn new(call: Received<B>, identity: Arc<Identity>) -> Self {
-        Authenticated { call, identity }
+    pub(super) fn new(call: Received<B>, identity: Arc<Identity>, credential: Option<Credential>) -> Self {
+        Authenticated { call, identity, credential }
     }
 
     /// Finds the route and asks the policy, both from the same [`Rules`]. Nothing is fetched or sent.
@@ -30,36 +35,42 @@ impl<B> Authenticated<B> {
     where
         B: Sync,
     {
-        let host = self.upstream_host(record)?;
-        let route = match rules.routes.find(&host) {
-            Some(route) => Arc::clone(route),
-            // Some names have an underscore; only a route can say so.
-            None if host.name().contains('_') => {
-                return Err(request::Error::InvalidHost("the host has a character that no host name has").into());
-            }
-            None => return Err(Error::NoRoute),
-        };
-        route.name().clone_into(&mut record.upstream_host);
-        record.route = Some(Arc::clone(&route));
+        if self.call.method == Method::CONNECT {
+            return Err(Error::Internal("CONNECT opens a tunnel and is not sent"));
+        }
+        let (_, route) = self.route(rules, record)?;
         if self.call.encoded_slash && !route.allow_encoded_slash {
             return Err(request::Error::Path(path::NotCanonical("the path has an encoded slash")).into());
         }
         self.ask_policy(rules, &route, metrics, record).await?;
-        Ok(Authorized::new(self.call, route))
+        let mut call = self.call;
+        call.trailers.forbid(self.credential);
+        Ok(Authorized::new(call, route))
     }
 
-    fn upstream_host(&self, record: &mut Record) -> Result<Host, request::Error> {
-        let text = match &self.call.upstream_host[..] {
-            [] => return Err(request::Error::MissingHost),
-            [one] => one.to_str().map_err(|_| request::Error::InvalidHost("the host is not ASCII"))?,
-            _ => return Err(request::Error::InvalidHost("X-Upstream-Host appears twice")),
-        };
-        if text.is_empty() {
-            return Err(request::Error::MissingHost);
+    /// What CONNECT asks for. Its host and port have to be a route's. Policy judges it only when the route passes the
+    /// bytes on untouched; otherwise it judges the requests inside. `ca`: whether there is one to intercept with.
+    pub async fn open(self, rules: &Rules, ca: bool, metrics: &Metrics, record: &mut Record) -> Result<Opened, Error>
+    where
+        B: Sync,
+    {
+        let (host, route) = self.route(rules, record)?;
+        if route.relay {
+            self.ask_policy(rules, &route, metrics, record).await?;
+        } else if !ca {
+            return Err(Error::NoCa);
         }
-        let host = Host::parse(text).map_err(|why| request::Error::InvalidHost(why.0))?;
-        record.upstream_host = host.to_string();
-        Ok(host)
+        let credential = self.credential.ok_or(Error::Internal("an identity without a credential"))?;
+        let tunnel = Tunnel::new(credential, host, Arc::clone(&route));
+        Ok(if route.relay { Opened::Relayed(Relay::new(tunnel)) } else { Opened::Intercepted(Arc::new(tunnel)) })
+    }
+
+    fn route(&self, rules: &Rules, record: &mut Record) -> Result<(Host, Arc<Route>), Error> {
+        let found = self.call.addressee.route(&rules.routes, &mut record.upstream_host);
+        let (host, route) = found.map(|(host, route)| (host, Arc::clone(route)))?;
+        route.name().clone_into(&mut record.upstream_host);
+        record.route = Some(Arc::clone(&route));
+        Ok((host, route))
     }
 
     async fn ask_policy(
@@ -99,7 +110,7 @@ impl<B> Authenticated<B> {
             headers: &call.headers,
             agent_id: &call.agent_id,
             source_ip: call.peer,
-            intercepted: false,
+            intercepted: call.addressee.is_in_tunnel(),
         }
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::received::Received;
 use crate::error::Error;
+use crate::request::Trailers;
 use crate::route::Route;
 
 /// A call that was authenticated, authorised and given its secret. Made from nothing else than an
@@ -22,6 +23,7 @@ pub struct Outgoing<B> {
     pub method: Method,
     pub target: PathAndQuery,
     pub headers: HeaderMap,
+    pub trailers: Trailers,
     pub body: B,
     pub route: Arc<Route>,
 }
@@ -37,12 +39,12 @@ impl<B> Prepared<B> {
 
     /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
     pub fn into_outgoing(self) -> Result<Outgoing<B>, Error> {
-        let Received { method, path, query, headers, body, .. } = self.call;
+        let Received { method, path, query, headers, trailers, body, .. } = self.call;
         let text = match query {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         let target = PathAndQuery::try_from(text).map_err(|_| Error::Internal("a canonical target is no URI"))?;
-        Ok(Outgoing { method, target, headers, body, route: self.route })
+        Ok(Outgoing { method, target, headers, trailers, body, route: self.route })
     }
 }

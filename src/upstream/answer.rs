@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use crate::error::Fault;
 
 /// All field lines of an answer together, in bytes. Four times what common servers send at most.
-const MAX_HEAD: usize = 64 << 10;
+pub const MAX_HEAD: usize = 64 << 10;
 
 /// Refuses answers that the next parser could read differently, and those that would make the caller send us
 /// something it should not.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::guard::{Consent, Own};
 use super::resolve::resolve;
 use crate::error::Fault;
 use crate::gate::write_limit::WriteLimit;
-use crate::route::{Route, Scheme};
+use crate::route::{Http2, Route, Scheme};
 
 /// The next address is tried when one has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -69,6 +70,8 @@ struct Plan {
     security: Security,
     connect: Duration,
     idle: Duration,
+    /// What the last connection speaks.
+    http2: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl Dialer {
         let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
         let security = match route.scheme {
             Scheme::Http => Security::Cleartext,
-            Scheme::Https => Security::Tls(tls, server_name(route)),
+            Scheme::Https => Security::Tls(offering(route.http2, &tls), server_name(route)),
         };
         Dialer(Arc::new(Plan {
             name: route.host.name().to_owned(),
@@ -93,16 +96,34 @@ impl Dialer {
             security,
             connect: route.timeouts.connect,
             idle: route.timeouts.idle,
+            http2: AtomicBool::new(route.http2 == Http2::Only),
         }))
+    }
+
+    /// Whether the upstream was found to speak HTTP/2, or is told to.
+    pub fn speaks_http2(&self) -> bool {
+        self.0.http2.load(Ordering::Relaxed)
+    }
+
+    /// A connection to a checked address with nothing on it yet.
+    pub async fn connect(&self) -> Result<Stream, DialError> {
+        let plan = &self.0;
+        let tcp = tokio::time::timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
+        Ok(Stream { io: Io::Plain(tcp), writes: WriteLimit::new(plan.idle) })
     }
 }
 
 impl Plan {
-    async fn open(&self) -> Result<Stream, DialError> {
+    async fn connect(&self) -> Result<TcpStream, DialError> {
         let addresses = self.addresses().await?;
         let tcp = race(addresses).await.map_err(|error| DialError::Tcp(Arc::new(error)))?;
         // Small messages go out at once; a failure here costs latency only.
         let _ = tcp.set_nodelay(true);
+        Ok(tcp)
+    }
+
+    async fn open(&self) -> Result<Stream, DialError> {
+        let tcp = self.connect().await?;
         let io = match &self.security {
             Security::Cleartext => Io::Plain(tcp),
             Security::Tls(_, None) => return Err(DialError::NoServerName),
@@ -112,6 +133,9 @@ impl Plan {
                 Io::Tls(Box::new(tls))
             }
         };
+        if let Io::Tls(tls) = &io {
+            self.http2.store(is_http2(tls), Ordering::Relaxed);
+        }
         Ok(Stream { io, writes: WriteLimit::new(self.idle) })
     }
 
@@ -126,6 +150,22 @@ impl Plan {
         }
         Ok(found)
     }
+}
+
+/// The same settings with the versions of HTTP to offer (ALPN, RFC 7301).
+fn offering(http2: Http2, tls: &rustls::ClientConfig) -> Arc<rustls::ClientConfig> {
+    let versions: &[&[u8]] = match http2 {
+        Http2::Auto => &[b"h2", b"http/1.1"],
+        Http2::Only => &[b"h2"],
+        Http2::Never => &[b"http/1.1"],
+    };
+    let mut tls = tls.clone();
+    tls.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
+    Arc::new(tls)
+}
+
+fn is_http2(tls: &TlsStream<TcpStream>) -> bool {
+    tls.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
 fn server_name(route: &Route) -> Option<ServerName<'static>> {
@@ -203,7 +243,10 @@ macro_rules! either {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        match &self.io {
+            Io::Tls(tls) if is_http2(tls) => Connected::new().negotiated_h2(),
+            _ => Connected::new(),
+        }
     }
 }
 

@@ -10,22 +10,30 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use crate::request::Trailers;
+use crate::request::trailers::TooMany;
+use crate::route::Route;
+
 /// The caller's body did not arrive whole; the call ends, and the upstream sees it broken off.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Broken {
+    #[error(transparent)]
+    Trailers(#[from] TooMany),
     #[error("nothing came within {0:?}")]
     Idle(Duration),
     #[error("{0}")]
     Framing(String),
 }
 
-/// Streams the caller's body with its length kept and its trailers dropped.
+/// Streams the caller's body with its length kept and its trailers looked at.
 #[derive(Debug)]
 pub struct Upload {
     body: Incoming,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     progress: Progress,
+    trailers: Trailers,
+    route: Arc<Route>,
 }
 
 /// How far the body is; nothing for a call without one.
@@ -34,8 +42,9 @@ pub struct Progress(Option<Arc<Mutex<State>>>);
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// More is to come. The body's own limit, and that on writing, see to it that this ends.
-    Moving,
+    /// More is to come; the body's own limit sees to it that this ends. Since when a piece lies here that the upstream
+    /// does not take: in HTTP/2, a socket that takes everything says nothing about one stream.
+    Moving(Option<Instant>),
     EndedAt(Instant),
 }
 
@@ -45,21 +54,38 @@ impl Progress {
         match self.0.as_ref().map(|state| *state.lock().unwrap_or_else(PoisonError::into_inner)) {
             None => Some(now),
             Some(State::EndedAt(at)) => Some(at),
-            Some(State::Moving) => None,
+            Some(State::Moving(_)) => None,
         }
     }
 
+    /// Whether the upstream has taken nothing since so long before `now`.
+    pub fn stalled(&self, now: Instant, limit: Duration) -> bool {
+        let state = self.0.as_ref().map(|state| *state.lock().unwrap_or_else(PoisonError::into_inner));
+        matches!(state, Some(State::Moving(Some(since))) if now.saturating_duration_since(since) >= limit)
+    }
+
     fn end(&self) {
+        self.set(State::EndedAt(Instant::now()));
+    }
+
+    fn set(&self, new: State) {
         if let Some(state) = &self.0 {
-            *state.lock().unwrap_or_else(PoisonError::into_inner) = State::EndedAt(Instant::now());
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
     }
 }
 
 impl Upload {
-    pub fn new(body: Incoming, idle: Duration) -> (Upload, Progress) {
-        let progress = Progress((!body.is_end_stream()).then(|| Arc::new(Mutex::new(State::Moving))));
-        (Upload { body, idle, timer: None, progress: progress.clone() }, progress)
+    pub fn new(body: Incoming, trailers: Trailers, route: Arc<Route>) -> (Upload, Progress) {
+        let progress = Progress((!body.is_end_stream()).then(|| Arc::new(Mutex::new(State::Moving(None)))));
+        let idle = route.timeouts.idle;
+        (Upload { body, idle, timer: None, progress: progress.clone(), trailers, route }, progress)
+    }
+
+    fn clean(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, TooMany> {
+        let Ok(mut trailers) = frame.into_trailers() else { return Ok(None) };
+        self.trailers.clean(&mut trailers, self.route.injection.as_ref().map(|injection| &injection.header))?;
+        Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 }
 
@@ -71,12 +97,19 @@ impl Body for Upload {
         let upload = self.get_mut();
         loop {
             match Pin::new(&mut upload.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                    upload.progress.end();
+                    if let Some(trailers) = upload.clean(frame)? {
+                        return Poll::Ready(Some(Ok(trailers)));
+                    }
+                }
                 Poll::Ready(Some(Ok(frame))) => {
                     upload.timer = None;
                     // Whoever sends by length may not ask again.
                     if upload.body.is_end_stream() {
                         upload.progress.end();
+                    } else {
+                        upload.progress.set(State::Moving(Some(Instant::now())));
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -87,6 +120,9 @@ impl Body for Upload {
                 }
                 Poll::Pending => {
                     let idle = upload.idle;
+                    if upload.timer.is_none() {
+                        upload.progress.set(State::Moving(None));
+                    }
                     let timer = upload.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
                     return timer.as_mut().poll(cx).map(|()| Some(Err(Broken::Idle(idle))));
                 }

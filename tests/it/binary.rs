@@ -353,3 +353,28 @@ async fn m08_the_proxy_is_no_upstream_of_its_own() {
     assert_eq!((answer.status, answer.code().as_str()), (502, "UPSTREAM_ERROR"), "{answer:?}");
     until("the log to say why", || process.stderr().contains("our own listener")).await;
 }
+
+#[tokio::test]
+async fn the_starter_configuration_passes_check_and_a_call() {
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), Recorder::start().await);
+    let config = directory.path().join("veilwarden.yaml");
+    let path = config.to_str().unwrap();
+    let (end, out, err) = process::run(&["init", "--config", path], &[]).await;
+    assert_eq!((end, out.contains("written")), (End::Exit(0), true), "{err}");
+    assert_eq!(config.metadata().unwrap().mode() & 0o777, 0o600);
+    let (end, out, err) = process::run(&["check", "--config", path], &[ENVIRONMENT]).await;
+    assert_eq!(end, End::Exit(0), "{err}");
+    assert!(out.contains("good") && err.is_empty(), "{out} {err}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("127.0.0.1:9090", &upstream.address.to_string())).unwrap();
+    let (end, _, err) = process::run(&["init", "--config", path], &[]).await;
+    assert_eq!((end, err.contains("--force")), (End::Exit(1), true), "{err}");
+    let mut process = Process::spawn(&[&["serve", "--config", path], &FREE_PORTS[..]].concat(), &[ENVIRONMENT]);
+    let (proxy, _) = addresses(&process.ready().await);
+    let key = format!("Authorization: Bearer {SECRET}");
+    assert_eq!(curl(&["-H", &key, &format!("http://{proxy}/_route/echo/v1/models")]).await, "ok");
+    assert_eq!(upstream.last().line(), "GET /v1/models HTTP/1.1");
+    assert_eq!(upstream.last().headers("authorization"), ["Bearer an-example-key"]);
+    let (end, _, _) = process::run(&["init", "--force", "--config", path], &[]).await;
+    assert_eq!((end, std::fs::read_to_string(&config).unwrap()), (End::Exit(0), text));
+}

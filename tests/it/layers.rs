@@ -90,7 +90,12 @@ fn heavy_dependencies_have_their_doors() {
         ("clap::", &["cli/args"]),
         ("serde_saphyr", &["config/", "policy/loader"]),
         ("hyper_util::client", &["upstream", "client"]),
-        ("moka::", &["authn/", "secrets/"]),
+        ("moka::", &["authn/", "secrets/", "ca.rs"]),
+        ("rcgen::", &["ca/", "authn/played.rs", "client/played.rs"]),
+        ("x509_parser", &["ca/"]),
+        (".credential()", &["stages/", "pipeline.rs"]),
+        ("upstreams.relay(", &["server/forward/relay.rs"]),
+        ("Relay::new(", &["stages/authenticated.rs"]),
         (".expose_secret(", &["request/credential.rs", "route/template.rs", "secrets", "authn/", "config/"]),
         (".into_outgoing(", &["upstream.rs"]),
     ] {

@@ -14,7 +14,7 @@ use veilwarden::metrics::Metrics;
 use veilwarden::policy::Off;
 use veilwarden::route::Routes;
 use veilwarden::secrets::{self, Secret, SecretStore};
-use veilwarden::stages::{Arrival, Received, Rules};
+use veilwarden::stages::{Arrival, Connection, Received, Rules};
 
 use crate::world::canary::{Canary, assert_absent};
 use crate::world::doppler::{self, Mode as Stored};
@@ -475,7 +475,8 @@ async fn n03_no_type_shows_a_secret_in_its_debug_output() {
         .header("cookie", format!("t={}", world.session_secret()))
         .header("x-agent-id", world.session_secret());
     let (parts, body) = request.body(()).unwrap().into_parts();
-    let arrival = Arrival { peer, kubernetes: false };
+    let connection = Connection { peer, tunnel: None };
+    let arrival = Arrival { connection: &connection, kubernetes: false, routes: &rules.routes };
     let received = Received::parse(parts, body, arrival, &mut record).unwrap();
     shown.push(format!("{received:?}"));
     let authenticated = received.authenticate(&authn, &metrics, &mut record).await.unwrap();

@@ -1,14 +1,20 @@
 //! The real app against loopback peers. One binary, one file a subject; `world` is the harness.
 
 mod answers;
+mod base_urls;
 mod binary;
+mod ca;
+mod caller_slots;
 mod clusters;
 mod deploy;
 mod documents;
 mod echo;
+mod exec;
 mod fields;
+mod forward;
 mod framing;
 mod hosts;
+mod http2;
 mod identity;
 mod jwks;
 mod layers;
@@ -24,4 +30,5 @@ mod snippets;
 mod stalls;
 mod stores;
 mod targets;
+mod tunnels;
 mod world;

@@ -213,13 +213,13 @@ async fn c27_c29_c30_methods_that_are_never_passed_on() {
     }
     let endless = world.request(&"A".repeat(10_000), "/pub/x", "");
     world.refuses(endless, (414, "URI_TOO_LONG"), "c29 10 000 bytes").await;
-    world.refuses("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, "BAD_REQUEST"), "c29 the preface of HTTP/2").await;
     world.refuses(world.request("PRI", "*", ""), REFUSED, "c29 PRI").await;
-    for target in ["/x", "b.test", "b.test:99999", "http://b.test:443", "b.test:443", "a.test:443", "*"] {
+    for target in ["/x", "b.test", "http://b.test:443", "*"] {
         let bytes = world.request("CONNECT", target, "");
-        world.refuses(&bytes, (400, "BAD_REQUEST"), &format!("c30 CONNECT {target}")).await;
+        world.refuses(&bytes, (400, "INVALID_PATH"), &format!("c30 CONNECT {target}")).await;
         world.assert_rejected_and_closed(&bytes, &[400], &format!("c30 CONNECT {target}")).await;
     }
+    world.refuses(world.request("CONNECT", "b.test:99999", ""), (400, "INVALID_HOST"), "c30 a port").await;
 }
 
 #[tokio::test]

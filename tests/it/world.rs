@@ -16,6 +16,7 @@ pub mod recorder;
 #[path = "../../src/authn/jwks/signer.rs"]
 pub mod signer;
 pub mod tls;
+pub mod tunnel;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -403,6 +404,8 @@ impl Started {
         assert!(answer.complete, "{what}: {answer:?}");
         let challenge = (status == 401).then_some("Bearer realm=\"veilwarden\"");
         assert_eq!(answer.header("www-authenticate"), challenge, "{what}: {answer:?}");
+        let challenge = (status == 407).then_some("Basic realm=\"veilwarden\", Bearer realm=\"veilwarden\"");
+        assert_eq!(answer.header("proxy-authenticate"), challenge, "{what}: {answer:?}");
         let record = self.record(answer).await;
         assert_eq!(answer.json()["request_id"], record["request_id"], "{what}: {answer:?}");
         assert_eq!((&record["status"], &record["error"]), (&status.into(), &code.into()), "{what}: {record}");

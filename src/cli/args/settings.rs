@@ -90,7 +90,8 @@ pub struct Settings {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     otel_enabled: Option<String>,
 
-    #[arg(long, hide = true)]
+    /// Where the CA that veilwarden makes is kept [default: ~/.local/state/veilwarden]
+    #[arg(long, value_name = "DIR", help_heading = "Forward mode")]
     state_dir: Option<String>,
 }
 

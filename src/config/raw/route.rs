@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Switch, Time};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +30,9 @@ pub(in crate::config) struct Route {
     pub upstream_host: String,
     /// How the upstream is spoken to.
     pub upstream_scheme: Scheme,
+    /// Whether HTTP/2 is spoken to the upstream: `auto` offers it under TLS, `true` speaks nothing else (in clear to
+    /// `upstream_scheme: http`, as gRPC servers on loopback want it), `false` never.
+    pub upstream_http2: Switch,
     /// IP and port to dial instead of resolving the name; `Host` and the TLS name stay `upstream_host`. Naming an address
     /// is consent to reach it, never a metadata address.
     pub upstream_address: String,
@@ -51,14 +54,14 @@ pub(in crate::config) struct Route {
     /// The general form of injection: several headers, query, basic, sigv4, oauth2, github_app.
     #[schemars(extend("x-later" = true), with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub inject: Ignored,
-    /// Further headers in which the caller's credential may stand, for example `x-api-key`.
-    #[schemars(extend("x-later" = true))]
+    /// Further headers in which the caller's credential may stand, the first that is there first: where an API's client
+    /// puts its key, for example `x-api-key`, or `authorization` (`Bearer KEY`, `token KEY`, or `Basic` with the key as
+    /// password). They count behind `Proxy-Authorization` and `X-Veilwarden-Token`, and never go upstream.
     pub caller_slots: Vec<String>,
-    /// A name under which callers reach this route by path.
-    #[schemars(extend("x-later" = true))]
+    /// A name under which callers reach this route by URL alone: `http://ADDRESS:8088/_route/NAME/…`, and
+    /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only.
     pub local_name: String,
-    /// Whether CONNECT passes TLS through untouched.
-    #[schemars(extend("x-later" = true))]
+    /// Whether CONNECT passes TLS through untouched. Policy judges the CONNECT then, and nothing can be put in.
     pub relay: bool,
     /// Whether `%2F` in a path is passed on instead of refused.
     pub allow_encoded_slash: bool,
@@ -77,6 +80,7 @@ impl Default for Route {
         Route {
             upstream_host: String::new(),
             upstream_scheme: Scheme::Https,
+            upstream_http2: Switch::Auto,
             upstream_address: String::new(),
             allow_cidrs: Vec::new(),
             allow_cleartext: false,

@@ -7,7 +7,7 @@ use crate::policy::Settings;
 use crate::route::Scheme;
 use crate::secrets::Source;
 
-fn given(text: &str, flags: &Overrides, variables: &[(&str, &str)]) -> Config {
+pub(super) fn given(text: &str, flags: &Overrides, variables: &[(&str, &str)]) -> Config {
     parse(text, flags, &with(variables)).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
@@ -339,7 +339,6 @@ fn r11_the_static_identity_comes_from_flag_then_variable_then_file() {
 fn what_flags_and_variables_say_wrongly_is_said_by_their_names() {
     let flags = Overrides {
         listen: vec!["8088".to_owned()],
-        state_dir: some("/s"),
         otel_enabled: some("true"),
         k8s_validate_method: some("offline"),
         secret_cache_ttl: some("5"),
@@ -357,7 +356,6 @@ fn what_flags_and_variables_say_wrongly_is_said_by_their_names() {
             "--listen: \"8088\" is not an IP address and port such as 127.0.0.1:8088",
             "--otel-enabled: not supported yet",
             "--secret-cache-ttl: \"5\": a duration needs a unit; did you mean \"5s\"?",
-            "--state-dir: not supported yet",
             "VEILWARDEN_K8S_API_SERVER: \"k.test\" is not a URL such as https://service.example.com",
             "VEILWARDEN_LOG_LEVEL: unknown value \"loud\"; use error, warn, info, debug or trace",
         ]

@@ -178,7 +178,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     for (text, expected) in [
         ("listen: unix:/run/v.sock\n", "2:9: listen: listening on a Unix socket is not supported yet"),
         ("listen_tls: {cert_file: a}\n", "2:13: listen_tls: not supported yet"),
-        ("state_dir: /var/lib/v\n", "2:12: state_dir: not supported yet"),
         ("secrets: [{id: A, command: [pass]}]\n", "2:28: secrets[0].command: not supported yet"),
         ("secrets: [{id: A, vault: {path: a, field: b}}]\n", "2:26: secrets[0].vault: not supported yet"),
         ("secrets: [{id: A, kubernetes: {name: a}}]\n", "2:31: secrets[0].kubernetes: not supported yet"),
@@ -186,8 +185,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         ("policy: {decision: object}\n", "2:20: policy.decision: \"object\" is not supported yet"),
         ("policy: {mode: audit}\n", "2:16: policy.mode: \"audit\" is not supported yet"),
         ("policy: {max_body_bytes: 1}\n", "2:26: policy.max_body_bytes: not supported yet"),
-        ("forward: {enabled: true}\n", "2:20: forward.enabled: not supported yet"),
-        ("forward: {ca_cert_file: a}\n", "2:25: forward.ca_cert_file: not supported yet"),
         ("limits: {max_connections: 1}\n", "2:27: limits.max_connections: not supported yet"),
         ("limits: {max_connections_per_peer: 1}\n", "2:36: limits.max_connections_per_peer: not supported yet"),
         ("limits: {max_concurrent_requests: 1}\n", "2:35: limits.max_concurrent_requests: not supported yet"),
@@ -198,9 +195,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     for (text, expected) in [
         ("{upstream_host: \"*.a.test\"}", "3:21: routes[0].upstream_host: wildcard hosts are not supported yet"),
         ("{upstream_host: a.test, inject: [{header: X}]}", "3:37: routes[0].inject: not supported yet"),
-        ("{upstream_host: a.test, caller_slots: [x-api-key]}", "3:43: routes[0].caller_slots: not supported yet"),
-        ("{upstream_host: a.test, local_name: a}", "3:41: routes[0].local_name: not supported yet"),
-        ("{upstream_host: a.test, relay: true}", "3:36: routes[0].relay: not supported yet"),
         ("{upstream_host: a.test, secret_ids: [K]}", "3:41: routes[0].secret_ids: not supported yet"),
         ("{upstream_host: a.test, redact: redact}", "3:37: routes[0].redact: \"redact\" is not supported yet"),
         ("{upstream_host: a.test, redact: block}", "3:37: routes[0].redact: \"block\" is not supported yet"),
@@ -210,7 +204,7 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     }
     good(
         "state_dir: \"\"\nlisten_tls: {cert_file: \"\", key_file: \"\", client_ca_file: \"\"}\n\
-         forward: {enabled: false, ca_cert_file: \"\", ca_key_file: \"\"}\n\
+         forward: {enabled: true, ca_cert_file: \"\", ca_key_file: \"\"}\n\
          secret_stores: {vault: {address: \"\", auth: {kubernetes: {mount: kubernetes, role: veilwarden}}}}\n\
          limits: {max_connections: 4096, max_connections_per_peer: 1024, max_concurrent_requests: 1024, requests_per_second: 0}\n\
          policy: {decision: boolean, mode: enforce, max_body_bytes: 65536}\n\
@@ -222,6 +216,10 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
 #[test]
 fn l07_routes_that_mean_nothing_are_refused() {
     for (text, expected) in [
+        (
+            "{upstream_host: a.test, secret_id: K, inject_header: X, header_value_template: \"{{secret}}\", relay: true}",
+            "3:105: routes[0].relay: passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id",
+        ),
         ("{upstream_scheme: https}", "3:5: routes[0]: the key \"upstream_host\" is missing"),
         ("{upstream_host: \"\"}", "3:21: routes[0].upstream_host: must not be empty"),
         (
@@ -278,6 +276,36 @@ fn l07_routes_that_mean_nothing_are_refused() {
             "3:55: routes[0].allow_cidrs[1]: \"10.0.0.1\" is not a network; did you mean \"10.0.0.1/32\"?",
         ),
         ("{upstream_host: a.test, timeouts: {idle: 0s}}", "3:46: routes[0].timeouts.idle: must be longer than 0s"),
+        (
+            "{upstream_host: a.test, caller_slots: [x-api-key, Host]}",
+            "3:55: routes[0].caller_slots[1]: \"Host\" is not a header that can carry a credential",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: [X-Session-Secret]}",
+            "3:44: routes[0].caller_slots[0]: \"X-Session-Secret\" carries the caller's credential on every route",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: [x-api-key, X_Api_Key]}",
+            "3:55: routes[0].caller_slots[1]: \"X_Api_Key\" is listed twice",
+        ),
+        (
+            "{upstream_host: a.test, caller_slots: x-api-key}",
+            "3:43: routes[0].caller_slots: expected a list, found a string",
+        ),
+        (
+            "{upstream_host: a.test, local_name: GitHub}",
+            "3:41: routes[0].local_name: \"GitHub\" is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens; \
+             did you mean \"github\"?",
+        ),
+        (
+            "{upstream_host: a.test, local_name: /_route/api_v1/}",
+            "3:41: routes[0].local_name: \"/_route/api_v1/\" is not a DNS label: 1 to 63 lower-case letters, digits and inner \
+             hyphens; did you mean \"api-v1\"?",
+        ),
+        (
+            "{upstream_host: a.test, local_name: a/../b}",
+            "3:41: routes[0].local_name: \"a/../b\" is not a DNS label: 1 to 63 lower-case letters, digits and inner hyphens",
+        ),
     ] {
         rejected_route(text, expected);
     }
@@ -288,6 +316,16 @@ fn l07_routes_that_mean_nothing_are_refused() {
     rejected_whole(
         "",
         "veilwarden.yaml: routes: no routes: without one, every call is refused; see examples/minimal.yaml",
+    );
+}
+
+#[test]
+fn a_local_name_is_one_routes() {
+    let routes =
+        "routes:\n  - {upstream_host: a.test, local_name: api}\n  - {upstream_host: b.test, local_name: api}\n";
+    rejected_whole(
+        routes,
+        "veilwarden.yaml:3:41: routes[1].local_name: \"api\" already stands in routes[0].local_name; each route has its own",
     );
 }
 

@@ -121,4 +121,12 @@ fn r133_the_quick_start_works() {
         return;
     }
     shell::run(&Document::read("README.md"));
+    shell::run(&Document::read("docs/forward-proxy.md"));
+}
+
+#[test]
+fn the_calls_by_base_url_work() {
+    if ["bash", "timeout", "curl", "openssl"].into_iter().all(shell::is_there) {
+        shell::run(&Document::read("docs/base-urls.md"));
+    }
 }

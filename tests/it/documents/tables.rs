@@ -12,6 +12,7 @@ use veilwarden::secrets::Observer as _;
 use super::markdown::{self, Document, codes, root};
 use super::sources;
 use crate::world::World;
+use crate::world::tunnel::call;
 
 /// Name, type and labels of every metric of ours, each with an event.
 fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
@@ -158,12 +159,18 @@ async fn the_audit_record_is_described_as_it_is() {
     let sample = page.blocks().into_iter().find(|block| block.text.contains("\"type\":\"call\"")).expect("a sample");
     let sample: Value = serde_json::from_str(&sample.text).unwrap();
 
-    let world = World::new().await.kubernetes().await.start().await;
+    let world = World::new().await.kubernetes().await.forward().route("{upstream_host: r.test, relay: true}");
+    let world = world.start().await;
     let allowed = world.send(world.ok("X-Agent-Id: nightly\r\n")).await;
     let refused = world.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let (allowed, refused) = (world.record(&allowed).await, world.record(&refused).await);
+    let inside = call(&mut world.tunnel("a.test:80").await, "GET / HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
+    let (relay, relayed) = world.open(world.connect_to("r.test:443", "")).await;
+    drop(relay);
+    let (inside, relayed) = (world.record(&inside).await, world.record(&relayed).await);
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&sample), names(&allowed));
     assert!(names(&sample["identity"]).is_superset(&names(&allowed["identity"])), "{allowed}");
-    assert_eq!(documented, names(&allowed).union(&names(&refused)).cloned().collect());
+    let written: BTreeSet<String> = [&allowed, &refused, &inside, &relayed].into_iter().flat_map(names).collect();
+    assert_eq!(documented, written);
 }

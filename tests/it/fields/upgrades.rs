@@ -30,8 +30,14 @@ async fn d30_d34_nobody_is_asked_to_upgrade() {
 
 #[tokio::test]
 async fn d31_what_follows_a_refused_upgrade_is_a_request_of_its_own() {
+    for protocol in ["foo", "websocket"] {
+        what_follows_is_a_request(protocol).await;
+    }
+}
+
+async fn what_follows_is_a_request(protocol: &str) {
     let mut world = World::new().await.start().await;
-    let upgrade = "GET /x HTTP/1.1\r\n$OKConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
+    let upgrade = format!("GET /x HTTP/1.1\r\n$OKConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n");
     let stranger = "GET /stranger HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: a.test\r\n\r\n";
     let probe = "GET /probe HTTP/1.1\r\nConnection: close\r\n$OK\r\n";
     let outcome = world.exchange(&fill(&world, format!("{upgrade}{stranger}{probe}").as_bytes()), Pieces::Whole).await;

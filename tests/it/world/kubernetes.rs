@@ -74,6 +74,14 @@ impl Kubernetes {
         *self.mode.lock().unwrap() = mode;
     }
 
+    /// From now on the workload's token is refused too.
+    pub fn revoke(&self) {
+        self.mode(Mode::Raw(
+            201,
+            review_with(json!({"authenticated": false, "error": "the token was revoked"})).to_string(),
+        ));
+    }
+
     /// Reviews that were asked for.
     pub fn reviews(&self) -> usize {
         self.recorder.seen().iter().filter(|seen| seen.target().ends_with("/tokenreviews")).count()

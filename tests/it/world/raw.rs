@@ -1,7 +1,7 @@
 //! HTTP/1.1 answers read from a raw socket, without a client that would tidy anything up.
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
 use super::within;
@@ -43,7 +43,7 @@ impl Answer {
 }
 
 /// Reads until one final answer is complete or the peer closes. Interim (1xx) answers are skipped.
-pub async fn read_answer(stream: &mut TcpStream) -> Answer {
+pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
     within("an answer", async {
         let mut bytes = Vec::new();
         loop {
@@ -71,6 +71,26 @@ pub async fn read_answer_to_head(stream: &mut TcpStream) -> Answer {
             }
         }
         Answer { complete: true, ..parse(&bytes, true).unwrap_or_default() }
+    })
+    .await
+}
+
+/// As `read_answer`, for the answer to CONNECT: a good one ends with its head, and not a byte behind it is read.
+pub async fn read_answer_to_connect(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
+    within("an answer to CONNECT", async {
+        let mut bytes = Vec::new();
+        loop {
+            match stream.read_u8().await {
+                Ok(byte) => bytes.push(byte),
+                Err(_) => return parse(&bytes, true).unwrap_or_default(),
+            }
+            if bytes.ends_with(b"\r\n\r\n") && bytes.starts_with(b"HTTP/1.1 200") | bytes.starts_with(b"HTTP/1.0 200") {
+                return Answer { complete: true, ..parse(&bytes, true).unwrap_or_default() };
+            }
+            if let Some(answer) = parse(&bytes, false) {
+                return answer;
+            }
+        }
     })
     .await
 }

@@ -191,8 +191,9 @@ impl Recorder {
 
     async fn read_body(&self, seen: &Seen, stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<Vec<u8>> {
         if seen.header("transfer-encoding").is_some() {
-            // Only our own HTTP client frames these bytes: the last chunk ends them.
-            while !held.ends_with(b"0\r\n\r\n") {
+            // Only our own HTTP client frames these bytes: the last chunk ends them, with trailers or without.
+            let trailers = |held: &[u8]| held.ends_with(b"\r\n\r\n") && held.windows(5).any(|w| w == b"\r\n0\r\n");
+            while !held.ends_with(b"0\r\n\r\n") && !trailers(held) {
                 self.more(stream, held).await?;
             }
             return Some(std::mem::take(held));

@@ -46,11 +46,16 @@ impl Authority {
 
     /// Listens with a certificate for `name`, in front of the server at `behind`.
     pub async fn front(&self, name: &str, behind: SocketAddr) -> Front {
+        self.front_speaking(&[], name, behind).await
+    }
+
+    /// The same, choosing among these versions (ALPN).
+    pub async fn front_speaking(&self, versions: &[&str], name: &str, behind: SocketAddr) -> Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sessions, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let front = Front { address, sessions: sessions.clone(), connections: connections.clone() };
-        let acceptor = self.acceptor(name);
+        let acceptor = self.acceptor(name, versions);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -72,16 +77,17 @@ impl Authority {
         (leaf, key)
     }
 
-    fn acceptor(&self, name: &str) -> TlsAcceptor {
+    fn acceptor(&self, name: &str, versions: &[&str]) -> TlsAcceptor {
         let (leaf, key) = self.leaf(name);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }

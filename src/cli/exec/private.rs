@@ -1,0 +1,90 @@
+//! A veilwarden for one command alone: on a free port of loopback, with a session secret and a CA that end with it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tracing_appender::non_blocking::WorkerGuard;
+
+use super::bundle::{Bundle, directory};
+use super::environment::Changes;
+use super::password::Password;
+use super::{readable, scrub};
+use crate::app::{App, Running};
+use crate::ca;
+use crate::cli::log;
+use crate::config::{AuditOutput, Config, Overrides, process_environment};
+use crate::secrets::Source;
+
+/// What is still under way when the command has ended is nobody's any more.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The running proxy, and what the command's environment has to say about it.
+pub struct Private {
+    pub changes: Changes,
+    running: Running,
+    _bundle: Bundle,
+    _log: Option<WorkerGuard>,
+}
+
+impl Private {
+    /// Starts the proxy that the configuration describes, but for where it listens and whom it lets in: the command,
+    /// as the `user` of the file.
+    ///
+    /// # Errors
+    /// As `serve`; every mistake of the configuration.
+    pub async fn start(file: &Path, log_file: Option<&Path>) -> Result<Private> {
+        let password = Password::generate()?;
+        let mut config = load(file, &password)?;
+        let _log = log_file.map(|path| log::init_file(config.log, path)).transpose()?;
+        for warning in config.warnings.iter().chain(&readable::warnings(&config.secrets, file)) {
+            eprintln!("veilwarden exec: warning: {warning}");
+        }
+        let variables = config.secrets.iter().filter_map(|(_, source)| match source {
+            Source::Env(name) => Some(name.as_str()),
+            Source::Value(_) | Source::File(_) | Source::Doppler { .. } => None,
+        });
+        let scrubbed = scrub::scrubbed(std::env::vars_os().map(|(name, _)| name), variables);
+        // The CA's key is in a file until the proxy has it, which is before there is a command to read it.
+        let state = directory()?;
+        let source = ca::Source::Made { state_dir: state.path().to_owned() };
+        config.forward.enabled = true;
+        config.forward.ca = Some(source.clone());
+        let app = App::build(config).await.map_err(|errors| anyhow!("{errors}"))?;
+        let running = app.start().await.map_err(|errors| anyhow!("{errors}"))?;
+        let authority = source.read()?.context("no CA was made")?;
+        let bundle = Bundle::of(&[CertificateDer::from_pem_slice(authority.pem().as_bytes())?])?;
+        let address = running.listen.first().context("it does not listen")?;
+        let changes = Changes::new(&password.proxy_url(*address), Some(bundle.path())).without(scrubbed);
+        Ok(Private { changes, running, _bundle: bundle, _log })
+    }
+
+    /// Ends the proxy; the last audit records are written.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+fn load(file: &Path, password: &Password) -> Result<Config> {
+    // A variable and no flag: a flag's value would be warned about. Nobody sees this environment.
+    let environment = |name: &str| match name {
+        "VEILWARDEN_SESSION_SECRET" => Some(password.expose().to_owned()),
+        "VEILWARDEN_SESSION_SECRET_FILE" => None,
+        other => process_environment(other),
+    };
+    let flags = Overrides { k8s_enabled: Some("false".to_owned()), ..Overrides::default() };
+    let mut config = Config::load(file, &flags, &environment).map_err(|mistakes| anyhow!("{mistakes}"))?;
+    config.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    config.admin_listen = None;
+    config.allow_peers.clear();
+    config.limits.drain_delay = Duration::ZERO;
+    config.limits.drain_timeout = DRAIN;
+    // Standard output is the command's.
+    if config.audit.output == AuditOutput::Stdout {
+        config.audit.output = AuditOutput::Off;
+    }
+    Ok(config)
+}

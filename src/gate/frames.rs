@@ -1,0 +1,181 @@
+//! Below the HTTP/2 library: what it serves without limit, and how long a head may take.
+//!
+//! [`Frames`] wraps a connection and looks at the header of each frame that passes, in both directions. Nothing is
+//! held or copied. A peer that floods us with control frames, or that does not finish what it began to ask, is cut off.
+
+mod budget;
+mod outline;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::Limits;
+use super::write_limit::WriteLimit;
+use budget::Budget;
+use outline::{Head, Kind, Outline};
+
+/// A connection that speaks HTTP/2 from its next byte on.
+#[derive(Debug)]
+pub struct Frames<IO> {
+    io: IO,
+    /// Bytes that were read before it was known which version is spoken.
+    held: BytesMut,
+    received: Outline,
+    sent: Outline,
+    budget: Budget,
+    pending: Pending,
+    header_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    writes: WriteLimit,
+}
+
+/// What the peer has begun and not finished, and since when.
+#[derive(Debug, Clone, Copy)]
+enum Pending {
+    Nothing,
+    /// The preface and the first settings.
+    Greeting(Instant),
+    /// Field lines over several frames.
+    Fields(Instant),
+    /// Some other frame.
+    Frame(Instant),
+}
+
+impl<IO> Frames<IO> {
+    pub fn new(io: IO, limits: Limits) -> Self {
+        Frames::begun(io, BytesMut::new(), limits)
+    }
+
+    /// A connection of which some bytes have been read.
+    pub fn begun(io: IO, held: BytesMut, limits: Limits) -> Self {
+        let now = Instant::now();
+        Frames {
+            io,
+            held,
+            received: Outline::of_client(),
+            sent: Outline::of_server(),
+            budget: Budget::new(now),
+            pending: Pending::Greeting(now),
+            header_timeout: limits.header_timeout,
+            timer: None,
+            writes: WriteLimit::new(limits.idle_timeout),
+        }
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let now = Instant::now();
+        while let Some(frame) = self.received.next(&mut bytes) {
+            if !self.budget.pay(frame, now) {
+                return Err(io::Error::other("the peer sends too many control frames"));
+            }
+            self.note(frame, now);
+        }
+        self.pending = match self.pending {
+            Pending::Nothing if !self.received.at_rest() => Pending::Frame(now),
+            Pending::Frame(_) if self.received.at_rest() => Pending::Nothing,
+            pending => pending,
+        };
+        Ok(())
+    }
+
+    fn note(&mut self, frame: Head, now: Instant) {
+        self.pending = match (self.pending, frame.kind) {
+            // A body may take its time: its reader has a limit of its own.
+            (_, Kind::Data) => Pending::Nothing,
+            (_, Kind::Headers | Kind::Continuation) if frame.ends_headers() => Pending::Nothing,
+            (Pending::Fields(since), _) => Pending::Fields(since),
+            (_, Kind::Headers) => Pending::Fields(now),
+            (_, _) => Pending::Nothing,
+        };
+    }
+
+    /// The peer is silent: is it so in the middle of something?
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (Pending::Greeting(since) | Pending::Fields(since) | Pending::Frame(since)) = self.pending else {
+            return Poll::Pending;
+        };
+        let deadline = since + self.header_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not finish what it began")))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Frames<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let frames = self.get_mut();
+        let start = buf.filled().len();
+        if frames.held.is_empty() {
+            match Pin::new(&mut frames.io).poll_read(cx, buf) {
+                Poll::Pending => return frames.wait(cx),
+                Poll::Ready(outcome) => outcome?,
+            }
+        } else {
+            let n = frames.held.len().min(buf.remaining());
+            buf.put_slice(&frames.held[..n]);
+            frames.held.advance(n);
+        }
+        Poll::Ready(frames.follow(&buf.filled()[start..]))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Frames<IO> {
+    /// The first `n` bytes of these have gone out.
+    fn written(&mut self, bytes: &[u8], n: usize) {
+        let mut bytes = &bytes[..bytes.len().min(n)];
+        while let Some(frame) = self.sent.next(&mut bytes) {
+            self.budget.earn(frame);
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Frames<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let frames = self.get_mut();
+        let outcome = Pin::new(&mut frames.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(n)) = outcome {
+            frames.written(buf, n);
+        }
+        frames.writes.watch(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let frames = self.get_mut();
+        let outcome = Pin::new(&mut frames.io).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(mut left)) = outcome {
+            for buf in bufs {
+                frames.written(buf, left);
+                left = left.saturating_sub(buf.len());
+            }
+        }
+        frames.writes.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let frames = self.get_mut();
+        let outcome = Pin::new(&mut frames.io).poll_flush(cx);
+        frames.writes.watch(cx, outcome)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,148 @@
+//! Where one frame ends and the next begins (RFC 9113 section 4.1).
+
+/// What a connection begins with, from the client (RFC 9113 section 3.4).
+const PREFACE: u32 = 24;
+const HEADER: usize = 9;
+
+/// What a frame is, as far as its cost goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Data,
+    Headers,
+    Priority,
+    Reset,
+    Settings,
+    Ping,
+    GoAway,
+    WindowUpdate,
+    Continuation,
+    /// Those that no client sends, and those that nobody knows.
+    Other,
+}
+
+/// A frame's header, without the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub kind: Kind,
+    pub flags: u8,
+    pub length: u32,
+}
+
+impl Head {
+    pub fn acknowledges(self) -> bool {
+        self.flags & 0x1 != 0
+    }
+
+    pub fn ends_stream(self) -> bool {
+        self.flags & 0x1 != 0
+    }
+
+    pub fn ends_headers(self) -> bool {
+        self.flags & 0x4 != 0
+    }
+
+    pub fn padded(self) -> bool {
+        self.flags & 0x8 != 0
+    }
+
+    fn read(bytes: [u8; HEADER]) -> Head {
+        let kind = match bytes[3] {
+            0 => Kind::Data,
+            1 => Kind::Headers,
+            2 => Kind::Priority,
+            3 => Kind::Reset,
+            4 => Kind::Settings,
+            6 => Kind::Ping,
+            7 => Kind::GoAway,
+            8 => Kind::WindowUpdate,
+            9 => Kind::Continuation,
+            _ => Kind::Other,
+        };
+        Head { kind, flags: bytes[4], length: u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) }
+    }
+}
+
+/// Follows one direction of a connection and looks at the nine bytes before each payload, never into it.
+#[derive(Debug)]
+pub struct Outline {
+    /// Bytes of the preface or of a payload still to come.
+    skip: u32,
+    header: [u8; HEADER],
+    have: usize,
+    within_data: bool,
+}
+
+impl Outline {
+    /// What a client sends.
+    pub fn of_client() -> Outline {
+        Outline { skip: PREFACE, header: [0; HEADER], have: 0, within_data: false }
+    }
+
+    /// What a server sends.
+    pub fn of_server() -> Outline {
+        Outline { skip: 0, header: [0; HEADER], have: 0, within_data: false }
+    }
+
+    /// The next frame whose header is complete; takes what it read off `bytes`, and `None` when nothing is left.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Option<Head> {
+        let skipped = bytes.len().min(self.skip as usize);
+        self.skip -= skipped as u32;
+        *bytes = &bytes[skipped..];
+        let taken = bytes.len().min(HEADER - self.have);
+        self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+        self.have += taken;
+        *bytes = &bytes[taken..];
+        if self.have < HEADER {
+            return None;
+        }
+        self.have = 0;
+        let head = Head::read(self.header);
+        self.skip = head.length;
+        self.within_data = head.kind == Kind::Data;
+        Some(head)
+    }
+
+    /// Whether the bytes so far end where a peer may rest: between two frames, or within a body.
+    pub fn at_rest(&self) -> bool {
+        self.have == 0 && (self.skip == 0 || self.within_data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heads(outline: &mut Outline, bytes: &[u8], size: usize) -> Vec<Head> {
+        let mut found = Vec::new();
+        for mut piece in bytes.chunks(size.max(1)) {
+            found.extend(std::iter::from_fn(|| outline.next(&mut piece)));
+        }
+        found
+    }
+
+    #[test]
+    fn a_split_stream_has_the_same_frames() {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[0, 0, 2, 1, 5, 0, 0, 0, 1, 0x82, 0x84]);
+        bytes.extend_from_slice(&[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for size in 1..bytes.len() {
+            let mut outline = Outline::of_client();
+            let found = heads(&mut outline, &bytes, size);
+            let kinds: Vec<_> = found.iter().map(|head| (head.kind, head.flags, head.length)).collect();
+            assert_eq!(kinds, [(Kind::Settings, 0, 0), (Kind::Headers, 5, 2), (Kind::Ping, 1, 8)], "pieces of {size}");
+            assert!(outline.at_rest());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_have_the_same_frames(bytes in proptest::collection::vec(any::<u8>(), 0..400), size in 1usize..40) {
+            let whole = heads(&mut Outline::of_client(), &bytes, bytes.len());
+            prop_assert_eq!(heads(&mut Outline::of_client(), &bytes, size), whole);
+            heads(&mut Outline::of_server(), &bytes, size);
+        }
+    }
+}

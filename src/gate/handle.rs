@@ -1,0 +1,173 @@
+//! What the gate and the service of one connection tell each other.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Refusal;
+use super::pace::Pace;
+
+/// The service's end of a [`Gate`](super::Gate).
+#[derive(Debug, Clone, Default)]
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    refusal: Mutex<Option<Refusal>>,
+    /// Answers on their way.
+    busy: AtomicUsize,
+    /// Requests that came to the service.
+    begun: AtomicUsize,
+    /// HTTP has ended.
+    through: AtomicBool,
+    rest: Mutex<Rest>,
+    /// The service wants no more requests; HTTP/1 says so in an answer's head.
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    /// When the last answer ended.
+    quiet_since: Option<Instant>,
+    /// The gate's reader, when it waits for a decision.
+    waiting: Option<Waker>,
+}
+
+/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
+#[derive(Debug)]
+pub struct Busy {
+    handle: Handle,
+    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
+    pace: Option<Pace>,
+}
+
+impl Busy {
+    /// The answer was asked for its next piece and gave one, or has none yet.
+    pub fn polled(&self, gave: bool) {
+        if let Some(pace) = &self.pace {
+            pace.polled(gave);
+        }
+    }
+}
+
+/// What the bytes behind a head are, after which HTTP may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Open,
+    PassThrough,
+    CarryOn,
+}
+
+impl Handle {
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    /// The refusal behind the stand-in request.
+    pub fn refusal(&self) -> Refusal {
+        let refusal = *self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.unwrap_or(Refusal::Malformed("malformed request"))
+    }
+
+    /// Says that a request is being answered. To be called once for each, in their order.
+    pub fn busy(&self) -> Busy {
+        // In this order: a request that has begun is never seen as answered.
+        self.0.busy.fetch_add(1, Ordering::SeqCst);
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        Busy { handle: self.clone(), pace: Pace::of_this_task() }
+    }
+
+    /// The bytes behind this request's head are no longer HTTP: they are handed on untouched. Only for a request
+    /// behind which the gate holds them (CONNECT, a call for a WebSocket), before its answer ends.
+    pub fn pass_through(&self) {
+        self.0.through.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// What was decided about the bytes behind the head with this number. An answer that ends without another
+    /// decision means that HTTP goes on.
+    pub(super) fn decision(&self, heads: usize, cx: &Context<'_>) -> Decision {
+        let mut rest = self.rest();
+        if self.0.through.load(Ordering::SeqCst) {
+            return Decision::PassThrough;
+        }
+        if self.0.begun.load(Ordering::SeqCst) >= heads && self.0.busy.load(Ordering::SeqCst) == 0 {
+            return Decision::CarryOn;
+        }
+        rest.waiting = Some(cx.waker().clone());
+        Decision::Open
+    }
+
+    /// Since when no answer has been on its way: now, if one is; never, if none ever was.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        if self.0.busy.load(Ordering::SeqCst) > 0 {
+            return Some(Instant::now());
+        }
+        self.rest().quiet_since
+    }
+
+    /// No more requests are wanted on this connection.
+    pub fn leave(&self) {
+        self.0.left.notify_one();
+    }
+
+    /// Returns when that was said.
+    pub async fn left(&self) {
+        self.0.left.notified().await;
+    }
+
+    /// Returns when no answer has been on its way for `limit`, counted from now at the earliest.
+    pub async fn quiet(&self, limit: Duration) {
+        let from = Instant::now();
+        loop {
+            let deadline = self.quiet_since().map_or(from, |since| since.max(from)) + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.0.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        let waiting = self.rest().waiting.take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.handle.rest().quiet_since = Some(Instant::now());
+        self.handle.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.handle.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_answer_decides_only_about_its_own_request() {
+        let (handle, cx) = (Handle::default(), Context::from_waker(Waker::noop()));
+        assert_eq!(handle.decision(2, &cx), Decision::Open, "nothing has begun");
+        let first = handle.busy();
+        drop(first);
+        assert_eq!(handle.decision(2, &cx), Decision::Open, "the answer before it has ended");
+        let second = handle.busy();
+        assert_eq!(handle.decision(2, &cx), Decision::Open, "its own is on the way");
+        drop(second);
+        assert_eq!(handle.decision(2, &cx), Decision::CarryOn);
+        handle.pass_through();
+        assert_eq!(handle.decision(2, &cx), Decision::PassThrough);
+    }
+}

@@ -1,0 +1,173 @@
+//! Fields behind a body (RFC 9110 section 6.5), in either direction: which of them pass.
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+
+use super::Credential;
+use super::fields;
+
+/// Fields of one message's trailers, and their bytes together.
+const MAX_FIELDS: usize = 64;
+const MAX_BYTES: usize = 8 << 10;
+
+/// More trailers than anybody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many trailers")]
+pub struct TooMany;
+
+/// What a request's head says about trailers, and what its own may not have in them.
+#[derive(Debug, Default)]
+pub struct Trailers {
+    accepted: bool,
+    grpc: bool,
+    announced: Option<HeaderValue>,
+    credential: Option<Credential>,
+}
+
+impl Trailers {
+    /// Reads what is about to be stripped: `TE` and `Trailer`.
+    pub fn of(headers: &HeaderMap) -> Trailers {
+        let accepted = headers.get_all(TE).iter().flat_map(|te| te.as_bytes().split(|b| *b == b','));
+        let content = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        Trailers {
+            accepted: accepted.map(<[u8]>::trim_ascii).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+            grpc: content.starts_with(b"application/grpc"),
+            announced: announced(headers),
+            credential: None,
+        }
+    }
+
+    /// `TE: trailers`: whoever says it wants those of the answer.
+    pub fn accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// Whether the call makes no sense without them, nor over HTTP/1.
+    pub fn needed(&self) -> bool {
+        self.accepted && self.grpc
+    }
+
+    /// The `Trailer` field to be sent on: an HTTP/1 peer gets no others than it names.
+    pub fn announced(&self) -> Option<HeaderValue> {
+        self.announced.clone()
+    }
+
+    /// The caller's credential; no trailer with it in its value passes.
+    pub fn forbid(&mut self, credential: Option<Credential>) {
+        self.credential = credential;
+    }
+
+    /// Takes out of a request's trailers what may not pass; `injected` is the field that a secret went into.
+    pub fn clean(&self, trailers: &mut HeaderMap, injected: Option<&HeaderName>) -> Result<(), TooMany> {
+        clean(trailers)?;
+        if let Some(injected) = injected {
+            fields::remove_spellings(trailers, injected);
+        }
+        if let Some(credential) = &self.credential {
+            retain(trailers, |_, value| !credential.occurs_in(value.as_bytes()));
+        }
+        Ok(())
+    }
+}
+
+/// Takes out of trailers what steers, frames or authenticates a message or belongs to its connection, which none
+/// behind a body may do. Everything that goes by another name passes.
+pub fn clean(trailers: &mut HeaderMap) -> Result<(), TooMany> {
+    let weight = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if trailers.len() > MAX_FIELDS || trailers.iter().map(weight).sum::<usize>() > MAX_BYTES {
+        return Err(TooMany);
+    }
+    retain(trailers, |name, value| {
+        !fields::is_of_the_head_only(name) && value.as_bytes() == value.as_bytes().trim_ascii()
+    });
+    Ok(())
+}
+
+/// `Trailer` with only those names in it that may pass.
+pub fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(TRAILER) {
+        return None;
+    }
+    let mut names: Vec<HeaderName> = Vec::new();
+    for value in headers.get_all(TRAILER) {
+        let parsed = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii).map(HeaderName::from_bytes);
+        names.extend(parsed.filter_map(Result::ok).filter(|name| !fields::is_of_the_head_only(name)));
+    }
+    names.truncate(MAX_FIELDS);
+    let text = names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
+    HeaderValue::try_from(text).ok().filter(|text| !text.is_empty())
+}
+
+fn retain(map: &mut HeaderMap, keep: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    let gone: Vec<HeaderName> =
+        map.iter().filter(|(name, value)| !keep(name, value)).map(|(name, _)| name.clone()).collect();
+    for name in gone {
+        map.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn a28_f24_what_frames_steers_or_authenticates_is_no_trailer() {
+        let mut trailers = map(&[
+            ("grpc-status", "0"),
+            ("grpc-message", "fine"),
+            ("x-sum", "1"),
+            ("authorization", "Bearer evil"),
+            ("authorization_", "Bearer evil"),
+            ("cookie", "a"),
+            ("set-cookie", "a"),
+            ("content-length", "9"),
+            ("content_length", "9"),
+            ("content-type", "text/html"),
+            ("transfer-encoding", "chunked"),
+            ("host", "b"),
+            ("connection", "close"),
+            ("trailer", "x"),
+            ("te", "trailers"),
+            ("x-upstream-host", "b.test"),
+            ("x-veilwarden-error", "FAKE"),
+            ("x-session-secret", "s"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("proxy-authenticate", "Basic"),
+            ("www-authenticate", "Basic"),
+            ("location", "/"),
+            ("cache-control", "no-store"),
+        ]);
+        clean(&mut trailers).unwrap();
+        let mut names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["grpc-message", "grpc-status", "x-sum"]);
+        assert_eq!(announced(&map(&[("trailer", "X-Sum, Authorization, ,\"q\"")])).unwrap(), "x-sum");
+        assert_eq!(announced(&map(&[("trailer", "Host")])), None);
+    }
+
+    #[test]
+    fn neither_the_credential_nor_the_injected_field_passes() {
+        let mut trailers = map(&[("x-copy", "v=a-secret-of-some-length;"), ("x_api_key", "mine"), ("x-sum", "1")]);
+        let mut head = Trailers::of(&map(&[("te", "gzip, Trailers"), ("content-type", "application/grpc+proto")]));
+        assert!(head.accepted() && head.needed());
+        head.forbid(Some(Credential::SessionSecret(SecretString::from("a-secret-of-some-length"))));
+        head.clean(&mut trailers, Some(&HeaderName::from_static("x-api-key"))).unwrap();
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+    }
+
+    #[test]
+    fn a29_too_many_trailers_are_an_error() {
+        let names: HeaderMap = (0..65)
+            .map(|at| (HeaderName::try_from(format!("x-{at}")).unwrap(), HeaderValue::from_static("y")))
+            .collect();
+        assert_eq!(clean(&mut names.clone()), Err(TooMany));
+        let mut long = HeaderMap::new();
+        long.insert("x", HeaderValue::try_from("y".repeat(MAX_BYTES)).unwrap());
+        assert_eq!(clean(&mut long), Err(TooMany));
+    }
+}

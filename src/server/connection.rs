@@ -1,0 +1,180 @@
+//! HTTP on any stream of bytes: a socket, the inside of a tunnel.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::{Drain, admin, http2};
+use crate::gate::frames::Frames;
+use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
+use crate::pipeline::{Answer, Established, Pipeline, answer};
+use crate::request::{Host, fields};
+use crate::stages::{Connection, local_host};
+
+/// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
+const PARSER_SLACK: usize = 16 << 10;
+
+/// What every connection is served with.
+pub struct Http {
+    pub pipeline: Arc<Pipeline>,
+    pub limits: gate::Limits,
+    /// Whether CONNECT and absolute-form are taken.
+    pub forward: bool,
+}
+
+/// One connection's share of the service.
+struct Service<'a> {
+    http: &'a Http,
+    connection: &'a Connection,
+    handle: Handle,
+    drain: Drain,
+    /// The connection after the last CONNECT, and what follows on it, if that was not refused.
+    sequel: Mutex<Option<(OnUpgrade, Option<Established>)>>,
+}
+
+impl Http {
+    /// Serves the connection to its end, or to the end of HTTP on it; says then what follows.
+    pub async fn serve<IO>(
+        self: &Arc<Self>,
+        io: IO,
+        connection: &Connection,
+        mut drain: Drain,
+    ) -> Option<(Upgraded, Established)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let gate = Gate::new(io, self.limits, self.forward && connection.tunnel.is_none());
+        let service =
+            Service { http: self, connection, handle: gate.handle(), drain: drain.clone(), sequel: Mutex::default() };
+        let mut builder = http1::Builder::new();
+        // The gate has the limits; hyper's own timers would only double them.
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(self.limits.max_headers.max(1));
+        builder.max_buf_size(self.limits.max_target_bytes + self.limits.max_header_bytes + PARSER_SLACK);
+        let serving = builder.serve_connection(TokioIo::new(gate), service_fn(|request| service.answer(request)));
+        let mut serving = serving.with_upgrades();
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = drain.wait() => {
+                std::pin::Pin::new(&mut serving).graceful_shutdown();
+                (&mut serving).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %connection.peer, %error, "connection ended");
+        }
+        // Consumed here: as long as it lives, a connection that broke off is waited for below.
+        if let Some(frames) = serving.into_parts().and_then(|parts| parts.io.into_inner().into_http2()) {
+            // Boxed, so that connections of HTTP/1 have no room set aside for it.
+            Box::pin(self.serve_http2(frames, connection, drain)).await;
+            return None;
+        }
+        let (upgrade, established) = service.sequel.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let upgraded = upgrade.await.ok()?;
+        match established {
+            Some(established) => Some((upgraded, established)),
+            // hyper leaves a connection on which CONNECT was refused to us, to be closed like any other.
+            None => {
+                let _ = TokioIo::new(upgraded).shutdown().await;
+                None
+            }
+        }
+    }
+}
+
+impl Http {
+    /// The same for a connection that begins with HTTP/2.
+    pub async fn serve_http2<IO>(self: &Arc<Self>, frames: Frames<IO>, connection: &Connection, drain: Drain)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handle = Handle::default();
+        let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
+        let service = service_fn(move |request| {
+            let (http, connection, handle, drain) = shared.clone();
+            async move {
+                let service = Service { http: &http, connection: &connection, handle, drain, sequel: Mutex::default() };
+                service.answer_http2(request).await
+            }
+        });
+        if let Err(error) = http2::serve(frames, service, &handle, self.limits, drain).await {
+            tracing::debug!(peer = %connection.peer, %error, "connection ended");
+        }
+    }
+}
+
+impl Service<'_> {
+    /// As `answer`, for what the gate has not seen.
+    async fn answer_http2(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let to_head = *request.method() == Method::HEAD;
+        let scheme = if self.connection.tunnel.is_some() { "https" } else { "http" };
+        let answer = match gate::message::check(&mut request, scheme, &self.http.limits) {
+            Ok(()) => self.answer(request).await?,
+            Err(refusal) => {
+                let busy = self.handle.busy();
+                let refused = self.http.pipeline.refuse(refusal.into(), self.connection);
+                refused.map(|answer| answer.keeping(busy))
+            }
+        };
+        // The credential of the tunnel is no longer good; HTTP/1 says so with `Connection: close`.
+        if self.connection.tunnel.is_some() && answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            self.handle.leave();
+        }
+        Ok(if to_head { answer::without_body(answer) } else { answer })
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let busy = self.handle.busy();
+        let pipeline = &self.http.pipeline;
+        let connect = *request.method() == Method::CONNECT;
+        let mut answer = if request.method().as_str() == REFUSED_METHOD {
+            pipeline.refuse(self.handle.refusal().into(), self.connection)
+        } else if self.asks_for_health(&request) {
+            admin::healthz(request.method()).map(Answer::own)
+        } else if connect {
+            self.connect(request).await
+        } else {
+            pipeline.handle(request, self.connection).await
+        };
+        let opened = connect && answer.status().is_success();
+        // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
+        // A tunnel is no connection for further requests in any case.
+        if self.drain.announced() && !opened {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer.map(|answer| answer.keeping(busy)))
+    }
+
+    async fn connect(&self, mut request: Request<Incoming>) -> Response<Answer> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (answer, established) = self.http.pipeline.connect(request, self.connection).await;
+        if established.is_some() {
+            self.handle.pass_through();
+        }
+        *self.sequel.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, established));
+        answer
+    }
+
+    /// `/healthz` without an upstream's name, in `X-Upstream-Host` or as `NAME.localhost`, is a question to us; with one it
+    /// is that upstream's path.
+    fn asks_for_health<B>(&self, request: &Request<B>) -> bool {
+        let absolute = request.uri().authority().is_some() && request.version() <= Version::HTTP_11;
+        request.uri().path() == "/healthz"
+            && !absolute
+            && self.connection.tunnel.is_none()
+            && !request.headers().contains_key(fields::UPSTREAM_HOST)
+            && !names_local_host(request.headers())
+    }
+}
+
+fn names_local_host(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| Host::parse(host.to_str().ok()?).ok());
+    host.as_ref().and_then(local_host).is_some()
+}

@@ -1,0 +1,42 @@
+//! What follows a CONNECT: a tunnel whose TLS ends here, or one whose bytes pass as they are.
+
+mod hello;
+mod intercept;
+mod relay;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+
+use super::Drain;
+use super::connection::Http;
+use crate::ca::Ca;
+use crate::pipeline::Established;
+
+/// The caller's end of a tunnel.
+type Bytes = TokioIo<Upgraded>;
+
+/// TLS alert record (RFC 8446 section 6): fatal, unrecognized_name.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// What tunnels need beside what every connection does.
+pub struct Forward {
+    /// `None`: no CONNECT is answered well that needs one.
+    pub ca: Option<Arc<Ca>>,
+}
+
+impl Forward {
+    /// Runs the tunnel to its end.
+    pub async fn go_on(&self, http: &Arc<Http>, bytes: Upgraded, established: Established, peer: IpAddr, drain: Drain) {
+        let bytes = TokioIo::new(bytes);
+        match (established, &self.ca) {
+            (Established::Intercepted(tunnel), Some(ca)) => {
+                intercept::run(http, ca, bytes, tunnel, peer, drain).await;
+            }
+            (Established::Intercepted(_), None) => tracing::error!("a tunnel without a CA"),
+            (Established::Relayed(relay, record), _) => relay::run(http, bytes, relay, record, peer).await,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Rows E13 to E18: peers that send what costs them nothing. The connection ends, memory stays, others are served.
+
+use super::frames::good;
+use super::peer::{Peer, empty, request};
+use super::raw::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, PRIORITY, RESET, Raw, SETTINGS,
+    WINDOW_UPDATE, block, frame,
+};
+use crate::world::recorder::Step;
+use crate::world::{World, until, within};
+
+/// Repeats of each flood: more than any budget has.
+const MANY: usize = 20_000;
+
+#[tokio::test]
+async fn e13_e14_e17_e18_a_flood_ends_its_connection_and_nothing_else() {
+    let (world, process) = World::new().await.spawn().await;
+    world.a.script(|_| vec![Step::Hang]);
+    let other = Peer::connect(&world).await;
+    let call = || request(&world, "GET", "/x", "b.test").body(empty()).unwrap();
+    assert_eq!(other.send(call()).await.status, 200);
+    let before = process.status_kib("VmRSS");
+
+    let open = frame(HEADERS, END_HEADERS, 1, &good(&world));
+    let begun = frame(HEADERS, END_STREAM, 1, &good(&world));
+    let stream = |at: usize| u32::try_from(2 * at + 1).unwrap();
+    let rapid = |at: usize| {
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, stream(at), &good(&world));
+        [head, frame(RESET, 0, stream(at), &[0, 0, 0, 8])].concat()
+    };
+    let made = |at: usize| {
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, stream(at), &good(&world));
+        [head, frame(WINDOW_UPDATE, 0, stream(at), &[0, 0, 0, 0])].concat()
+    };
+    let same = |first: &[u8], repeated: Vec<u8>| [first.to_vec(), repeated.repeat(MANY)].concat();
+    for (what, bytes) in [
+        ("e13 CONTINUATION without end", same(&begun, frame(CONTINUATION, 0, 1, &block(&[("x", "y")])))),
+        ("e13 empty CONTINUATION", same(&begun, frame(CONTINUATION, 0, 1, &[]))),
+        ("e14 rapid reset", (0..MANY).flat_map(rapid).collect()),
+        ("e14 MadeYouReset", (0..MANY).flat_map(made).collect()),
+        ("e14 a zero update on an open stream", same(&open, frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 0]))),
+        ("e17 empty DATA", same(&open, frame(DATA, 0, 1, &[]))),
+        ("e18 PING", same(&[], frame(PING, 0, 0, &[0; 8]))),
+        ("e18 PING answers", same(&[], frame(PING, ACK, 0, &[0; 8]))),
+        ("e18 SETTINGS", same(&[], frame(SETTINGS, 0, 0, &[]))),
+        ("e18 SETTINGS answers", same(&[], frame(SETTINGS, ACK, 0, &[]))),
+        ("e18 PRIORITY", same(&[], frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]))),
+        ("e18 WINDOW_UPDATE by one", same(&open, frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]))),
+        ("e18 WINDOW_UPDATE by one on the connection", same(&[], frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
+        ("e18 RST_STREAM on an idle stream", same(&[], frame(RESET, 0, 1, &[0; 4]))),
+        ("e18 frames that nobody knows", same(&[], frame(0x42, 0, 0, &[]))),
+    ] {
+        let seen = world.a.seen().len();
+        let mut raw = Raw::open(&world).await;
+        // Without reading; the proxy may close at any time.
+        raw.send(bytes).await;
+        within(what, async { while raw.next().await.is_some() {} }).await;
+        let started = world.a.seen().len() - seen;
+        assert!(started <= 50, "{what}: {started} upstream requests");
+        assert_eq!(other.send(call()).await.status, 200, "{what}");
+    }
+    let grown = process.status_kib("VmHWM").saturating_sub(before);
+    assert!(grown < 16 << 10, "{grown} KiB more");
+    until("only the other connection", || world.a.open() == 0).await;
+}
+
+/// Indexed fields weigh a byte on the wire and forty in memory.
+#[tokio::test]
+async fn e16_fields_count_as_they_weigh_in_memory() {
+    let (world, process) = World::new().await.spawn().await;
+    let before = process.status_kib("VmRSS");
+    let start = block(&[(":method", "GET"), (":scheme", "http"), (":path", "/")]);
+    for (what, first) in [("crumbs", &[0x60, 3, b'a', b'=', b'1'][..]), ("hosts", &[0x66, 1, b'a'])] {
+        for many in [10_000, 16_000] {
+            let bomb = [&start[..], first, &vec![0xbe; many]].concat();
+            let mut raw = Raw::open(&world).await;
+            for stream in [1, 3, 5] {
+                raw.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, &bomb)).await;
+                let outcome = raw.outcome().await;
+                assert!(outcome != Outcome::Answered(200), "{what}: {outcome:?}");
+            }
+        }
+    }
+    world.assert_nothing_sent("a bomb");
+    let grown = process.status_kib("VmHWM").saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB more");
+}
