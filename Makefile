@@ -42,6 +42,11 @@ test: ## Unit tests and tests against played servers: no services, no network
 	$(CARGO) test --locked --all-targets
 	$(CARGO) test --locked --doc
 
+.PHONY: test-clients
+test-clients: ## Real clients through the proxy, as docs/clients.md says (Python, npm, Go)
+	scripts/install-test-tools curl git
+	clients=$$(scripts/install-clients); VEILWARDEN_CLIENTS=$$clients $(CARGO) test --locked --test clients
+
 .PHONY: test-integration
 test-integration: ## The binary and the manifests against a real Kubernetes API server (built once, about six minutes)
 	scripts/install-test-tools etcd

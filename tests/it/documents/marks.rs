@@ -9,7 +9,7 @@ use crate::world::World;
 use crate::world::kubernetes::token;
 
 /// How a block that is typed or run is tested. Those of the second table cannot be, each for a reason.
-const TESTED: [&str; 5] = ["local", "cluster", "pod", "client", "snippet"];
+const TESTED: [&str; 6] = ["local", "cluster", "pod", "client", "clients", "snippet"];
 const UNTESTED: [(&str, &str, &str); 2] = [
     (
         "docker",
