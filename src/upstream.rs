@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme as UriScheme};
 use http::{Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -86,6 +86,8 @@ impl Upstreams {
         // gRPC over HTTP/1 is none: without HTTP/2 such a call fails before anything is sent.
         *request.version_mut() = if needed { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = outgoing.headers;
+        // The client takes it from the URI, as `Host` or as `:authority`: with both, nginx refuses a request of HTTP/2.
+        request.headers_mut().remove(HOST);
         if accepted && (needed || upstream.dialer.speaks_http2()) {
             request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -129,7 +131,7 @@ impl Upstream {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .timer(TokioTimer::new())
-            .set_host(false)
+            .set_host(true)
             .build(dialer.clone());
         let scheme = match route.scheme {
             Scheme::Https => UriScheme::HTTPS,
