@@ -44,7 +44,7 @@ test: ## Unit tests and tests against played servers: no services, no network
 
 .PHONY: test-clients
 test-clients: ## Real clients through the proxy, as docs/clients.md says (Python, npm, Go)
-	scripts/install-test-tools curl git
+	scripts/install-test-tools curl git haproxy nginx
 	clients=$$(scripts/install-clients); VEILWARDEN_CLIENTS=$$clients $(CARGO) test --locked --test clients
 
 .PHONY: test-integration

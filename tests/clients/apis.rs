@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::git::Repository;
+use crate::servers::{HAPROXY, NGINX};
 
 /// The hosts that it plays, each with the field and the value that it wants to see.
 pub const HOSTS: [(&str, &str, &str); 6] = [
@@ -40,6 +41,16 @@ const BUCKETS: &str = include_str!("answers/buckets.xml");
 pub struct Apis {
     pub address: SocketAddr,
     pub ca_file: PathBuf,
+    /// For other servers.
+    pub certificate: Certificate,
+}
+
+/// A certificate for some hosts, as files for programs that serve TLS.
+pub struct Certificate {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+    /// The two in one file.
+    pub both: PathBuf,
 }
 
 pub type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -48,7 +59,7 @@ impl Apis {
     /// Serves until the runtime ends.
     pub async fn start(directory: &Path) -> Apis {
         let ca_file = directory.join("upstreams-ca.pem");
-        let acceptor = acceptor(&ca_file);
+        let (acceptor, certificate) = tls(&ca_file, directory);
         let repository = Arc::new(Repository::new(&directory.join("repositories")));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("it is bound");
@@ -57,29 +68,42 @@ impl Apis {
                 tokio::spawn(serve(acceptor.clone(), stream, Arc::clone(&repository)));
             }
         });
-        Apis { address, ca_file }
+        Apis { address, ca_file, certificate }
     }
 }
 
-fn acceptor(ca_file: &Path) -> TlsAcceptor {
+/// The server's own end of TLS, and a certificate for the others, both of a new CA.
+fn tls(ca_file: &Path, directory: &Path) -> (TlsAcceptor, Certificate) {
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("no names");
     ca.distinguished_name.push(DnType::CommonName, "CA of the played upstreams");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     std::fs::write(ca_file, ca.self_signed(&ca_key).expect("signed").pem()).expect("our directory");
     let issuer = Issuer::new(ca, ca_key);
-    let key = KeyPair::generate().expect("a key");
-    let names: Vec<String> = HOSTS.iter().map(|(host, ..)| (*host).to_owned()).collect();
-    let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signed");
+    let leaf = |names: Vec<String>| {
+        let key = KeyPair::generate().expect("a key");
+        (CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("signed"), key)
+    };
+    let (own, key) = leaf(HOSTS.iter().map(|(host, ..)| (*host).to_owned()).collect());
     let mut config =
         rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+            .with_single_cert(vec![own.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .expect("they belong together");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+    let (others, key) = leaf([NGINX, HAPROXY].map(str::to_owned).into());
+    let file = |name: &str, text: String| {
+        std::fs::write(directory.join(name), text).expect("our directory");
+        directory.join(name)
+    };
+    let certificate = Certificate {
+        chain: file("servers.crt", others.pem()),
+        key: file("servers.key", key.serialize_pem()),
+        both: file("servers.pem", others.pem() + &key.serialize_pem()),
+    };
+    (TlsAcceptor::from(Arc::new(config)), certificate)
 }
 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, repository: Arc<Repository>) {

@@ -14,6 +14,7 @@ mod markdown;
 #[path = "../it/documents/output.rs"]
 mod output;
 mod scene;
+mod servers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use libtest_mimic::{Arguments, Trial};
 
 use document::ClientsPage;
 use scene::Scene;
+use servers::{HAPROXY, LARGE, NGINX};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -44,7 +46,37 @@ fn main() -> ExitCode {
             })
         })
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let real = servers_trials(&scene);
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(real).collect());
     scene.say_why(conclusion.has_failed());
     conclusion.exit_code()
+}
+
+/// curl through the proxy to servers that are nobody's play.
+fn servers_trials(scene: &Arc<Scene>) -> Vec<Trial> {
+    let trial = |name: &str, test: fn(&Scene)| {
+        let scene = Arc::clone(scene);
+        Trial::test(name, move || {
+            test(&scene);
+            Ok(())
+        })
+    };
+    vec![
+        trial("nginx::speaks_http2_to_us_and_sends_a_large_file", |scene| {
+            assert_eq!(scene.curl(NGINX, "/protocol", "").trim(), "HTTP/2.0");
+            for version in ["--http1.1", "--http2"] {
+                let options = format!("{version} -o large -w '%{{http_version}} %{{size_download}}'");
+                let version = version.trim_start_matches("--http").trim_start_matches("1.");
+                let said = scene.curl(NGINX, "/large", &options);
+                assert!(said.ends_with(&LARGE.to_string()) && said.contains(version), "{said}");
+            }
+        }),
+        trial("haproxy::speaks_http1_to_us_and_takes_a_body", |scene| {
+            for version in ["--http1.1", "--http2"] {
+                let said = scene.curl(HAPROXY, "/", &format!("{version} --data-binary @veilwarden.yaml"));
+                let length = scene.configuration_length();
+                assert_eq!(said.trim(), format!("HTTP/1.1 {length}"));
+            }
+        }),
+    ]
 }

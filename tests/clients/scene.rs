@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::apis::{Apis, HOSTS};
 use crate::document::{ClientsPage, Program, Way};
 use crate::output::agrees;
+use crate::servers::{KEY, Server};
 
 const VEILWARDEN: &str = env!("CARGO_BIN_EXE_veilwarden");
 const SESSION_SECRET: &str = "a-session-secret-for-the-clients";
@@ -24,6 +25,7 @@ const PATIENCE: &str = "120";
 /// Everything that a program needs around it.
 pub struct Scene {
     proxy: Proxy,
+    _servers: [Server; 2],
     /// Where the installed clients lie.
     clients: PathBuf,
     before: Vec<(Way, String)>,
@@ -42,12 +44,14 @@ impl Scene {
     pub async fn set(page: &ClientsPage, clients: PathBuf) -> Scene {
         let directory = TempDir::new().expect("a directory");
         let apis = Apis::start(directory.path()).await;
+        let at = directory.path();
+        let servers = [Server::nginx(at, &apis.certificate), Server::haproxy(at, &apis.certificate)];
         let config = directory.path().join("veilwarden.yaml");
-        fs::write(&config, configuration(&page.configuration, &apis)).expect("our directory");
+        fs::write(&config, configuration(&page.configuration, &apis, &servers)).expect("our directory");
         fs::create_dir(directory.path().join("bin")).expect("our directory");
         symlink(VEILWARDEN, directory.path().join("bin/veilwarden")).expect("our directory");
         let before = [Way::Proxy, Way::BaseUrl, Way::Exec].map(|way| (way, page.before(way))).into();
-        Scene { proxy: Proxy::start(directory.path(), &config), clients, before, directory }
+        Scene { proxy: Proxy::start(directory.path(), &config), _servers: servers, clients, before, directory }
     }
 
     /// Types what the page says to type before, runs the program, and compares what it prints.
@@ -81,6 +85,23 @@ impl Scene {
         );
     }
 
+    /// What curl says through the proxy to the server `host`, which has to go well.
+    pub fn curl(&self, host: &str, path: &str, options: &str) -> String {
+        let directory = TempDir::new_in(self.directory.path()).expect("a directory");
+        let config = self.directory.path().join("veilwarden.yaml");
+        fs::copy(config, directory.path().join("veilwarden.yaml")).expect("our directory");
+        let before = self.before.iter().find(|(of, _)| *of == Way::Proxy).map_or("", |(_, text)| text);
+        let script = format!("set -eu\n{before}curl -fsS -m 60 {options} https://{host}{path}\n");
+        let output = self.shell(directory.path(), &script.replace(DOCUMENTED, &self.proxy.address));
+        assert!(output.status.success(), "{host}{path}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// How many bytes `veilwarden.yaml` has in every program's directory.
+    pub fn configuration_length(&self) -> u64 {
+        fs::metadata(self.directory.path().join("veilwarden.yaml")).expect("it was written").len()
+    }
+
     /// A newcomer's shell: the clients and veilwarden are in its PATH, and of this process' environment nothing else.
     fn shell(&self, directory: &Path, script: &str) -> Output {
         let path = std::env::var("PATH").expect("there is a PATH");
@@ -107,8 +128,8 @@ impl Scene {
     }
 }
 
-/// The page's configuration, with each host where it is played.
-fn configuration(documented: &str, apis: &Apis) -> String {
+/// The page's configuration, with each host where it is played, and routes to the real servers.
+fn configuration(documented: &str, apis: &Apis, servers: &[Server]) -> String {
     let mut text = documented.to_owned();
     for (host, ..) in HOSTS {
         let line = format!("upstream_host: {host}\n");
@@ -116,6 +137,15 @@ fn configuration(documented: &str, apis: &Apis) -> String {
         let played = format!("    upstream_address: {}\n    ca_file: {}\n", apis.address, apis.ca_file.display());
         text = text.replace(&line, &(line.clone() + &played));
     }
+    let routes = servers.iter().map(|Server { host, address, .. }| {
+        format!(
+            "  - {{upstream_host: {host}, upstream_address: \"{address}\", ca_file: {}, secret_id: SERVERS, inject_header: X-Key, \
+             header_value_template: \"{{{{secret}}}}\"}}\n",
+            apis.ca_file.display()
+        )
+    });
+    text = text.replace("routes:\n", &format!("routes:\n{}", routes.collect::<String>()));
+    text = text.replace("secrets:\n", &format!("secrets:\n  - {{id: SERVERS, value: {KEY}}}\n"));
     text.replace(DOCUMENTED, "127.0.0.1:0") + "admin_listen: off\n"
 }
 
