@@ -57,6 +57,8 @@ impl Handshake {
     /// Puts into a stripped head what is between one connection and the next.
     pub fn ask(&self, headers: &mut HeaderMap) {
         switch(headers);
+        // Zero, if it is there.
+        headers.remove(CONTENT_LENGTH);
         headers.insert(SEC_WEBSOCKET_KEY, self.key.clone());
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
@@ -131,7 +133,9 @@ mod tests {
             (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
         };
         let mut map = HeaderMap::new();
-        fields.iter().map(field).for_each(|(name, value)| drop(map.append(name, value)));
+        for (name, value) in fields.iter().map(field) {
+            map.append(name, value);
+        }
         map
     }
 

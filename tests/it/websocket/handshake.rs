@@ -8,6 +8,7 @@ use tokio_rustls::TlsConnector;
 use super::upstream::{ACCEPT, Upstream, asking, head, switching};
 use super::{closed, open, passes, world};
 use crate::world::tls::Authority;
+use crate::world::tunnel::call;
 use crate::world::{World, raw, within};
 
 #[tokio::test]
@@ -148,6 +149,20 @@ async fn without_the_key_a_route_has_no_websockets() {
     let world = World::new().await.start().await;
     let answer = world.send(world.ok(&asking())).await;
     assert_eq!((answer.status, world.a.last().header("upgrade")), (200, None));
+}
+
+#[tokio::test]
+async fn a_connection_on_which_none_was_opened_is_closed_like_any_other() {
+    let world = World::new().await.forward().start().await;
+    for upgrade in [asking(), "Connection: Upgrade\r\nUpgrade: foo\r\n".to_owned()] {
+        let mut tls = world.tunnel("a.test:80").await;
+        let answer = call(&mut tls, format!("GET /x HTTP/1.1\r\nHost: a.test:80\r\n{upgrade}\r\n")).await;
+        assert_eq!(answer.status, 200, "{upgrade}");
+        let last = "GET /x HTTP/1.1\r\nHost: a.test:80\r\nConnection: close\r\n\r\n";
+        assert_eq!(call(&mut tls, last).await.status, 200, "{upgrade}");
+        // An end without `close_notify` would be an error.
+        assert_eq!(within("the end", tls.read_to_end(&mut Vec::new())).await.unwrap(), 0, "{upgrade}");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::world::{World, within};
 
 pub struct Upstream {
     pub address: SocketAddr,
-    arrivals: mpsc::UnboundedReceiver<(Seen, TcpStream)>,
+    arrivals: mpsc::Receiver<(Seen, TcpStream)>,
 }
 
 /// The key of RFC 6455 section 1.3, and what has to be said to it.
@@ -22,14 +22,14 @@ impl Upstream {
     pub async fn start() -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, arrivals) = mpsc::unbounded_channel();
+        let (sender, arrivals) = mpsc::channel(16);
         tokio::spawn(async move {
             for connection in 1.. {
                 let Ok((mut stream, _)) = listener.accept().await else { break };
                 let sender = sender.clone();
                 tokio::spawn(async move {
                     let head = head(&mut stream).await;
-                    let _ = sender.send((Seen { head, body: Vec::new(), connection }, stream));
+                    let _ = sender.send((Seen { head, body: Vec::new(), connection }, stream)).await;
                 });
             }
         });
