@@ -9,7 +9,7 @@ use super::upstream::{ACCEPT, Upstream, asking, head, switching};
 use super::{closed, open, passes, world};
 use crate::world::tls::Authority;
 use crate::world::tunnel::call;
-use crate::world::{World, raw, within};
+use crate::world::{World, raw, until, within};
 
 #[tokio::test]
 async fn nothing_of_the_caller_goes_up_before_the_answer() {
@@ -68,6 +68,32 @@ async fn a_wrong_101_is_the_upstreams_fault() {
         world.assert_refused(&answer, 502, "UPSTREAM_ERROR", &wrong).await;
         closed(&mut theirs).await;
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_before_the_answer_ends_the_call() {
+    let mut upstream = Upstream::start().await;
+    let world = upstream.route(World::new().await, ", timeouts: {first_byte: 1s}").start().await;
+    let call = world.request_to("ws.test", "GET", "/chat", &asking());
+
+    let mut caller = world.connect().await;
+    caller.write_all(call.as_bytes()).await.unwrap();
+    let (_, mut theirs) = upstream.next().await;
+    drop(caller);
+    closed(&mut theirs).await;
+    until("the record", || world.audit().len() == 1).await;
+
+    let mut caller = world.connect().await;
+    caller.write_all(call.as_bytes()).await.unwrap();
+    drop(upstream.next().await);
+    let answer = raw::read_answer(&mut caller).await;
+    world.assert_refused(&answer, 502, "UPSTREAM_ERROR", "the upstream is gone").await;
+
+    caller.write_all(call.as_bytes()).await.unwrap();
+    let (_, mut theirs) = upstream.next().await;
+    let answer = raw::read_answer(&mut caller).await;
+    world.assert_refused(&answer, 504, "UPSTREAM_TIMEOUT", "the upstream is silent").await;
+    closed(&mut theirs).await;
 }
 
 #[tokio::test]
