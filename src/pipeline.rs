@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 
 use crate::audit::{Record, Trail};
 use crate::authn::Authn;
@@ -16,8 +17,9 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
-use crate::stages::{Arrival, Connection, Opened, Received, Relay, Rules, Tunnel};
+use crate::stages::{Arrival, Connection, Opened, Prepared, Received, Relay, Rules, Tunnel, WebSocket};
 use crate::upstream::Upstreams;
+use crate::upstream::websocket::Reply;
 
 pub use answer::Answer;
 
@@ -37,21 +39,40 @@ pub struct Pipeline {
     pub recheck: Duration,
 }
 
-/// What follows the answer to CONNECT.
+/// What follows the last answer of HTTP on a connection.
 #[derive(Debug)]
 pub enum Established {
     /// TLS and then requests, which come to [`Pipeline::handle`].
     Intercepted(Arc<Tunnel>),
     /// Bytes; the record is written when they end.
     Relayed(Relay, Box<Record>),
+    /// Frames to and from the upstream's end; the record as above.
+    WebSocket(Box<WebSocket>, Upgraded, Box<Record>),
+}
+
+/// Where the road led.
+enum Reached {
+    Answer(Response<Answer>),
+    WebSocket(Response<Answer>, Box<WebSocket>, Upgraded),
 }
 
 impl Pipeline {
-    /// Takes one call from its head to its answer's head. Never fails: a failure is an answer too.
-    pub async fn handle(&self, request: Request<Incoming>, connection: &Connection) -> Response<Answer> {
-        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
-        let result = self.road(request, connection, &mut record).await;
-        self.finish(result, record)
+    /// Takes one call from its head to its answer's head, and says what follows that if it is no further call. Never
+    /// fails: a failure is an answer too.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+    ) -> (Response<Answer>, Option<Established>) {
+        let Some(mut record) = self.record(connection.peer) else { return (self.refuse_unrecorded(), None) };
+        match self.road(request, connection, &mut record).await {
+            Ok(Reached::Answer(answer)) => (self.finish(Ok(answer), record), None),
+            Ok(Reached::WebSocket(answer, socket, upstream)) => {
+                let (answer, record) = last(answer, record);
+                (answer, Some(Established::WebSocket(socket, upstream, record)))
+            }
+            Err(error) => (self.finish(Err(error), record), None),
+        }
     }
 
     /// Takes a CONNECT to its answer, and says what follows that.
@@ -67,10 +88,8 @@ impl Pipeline {
                 (answer, Some(Established::Intercepted(tunnel)))
             }
             Ok(Opened::Relayed(relay)) => {
-                let mut answer = established();
-                answer.headers_mut().insert(fields::REQUEST_ID, record.request_id().header_value());
-                record.status = answer.status().as_u16();
-                (answer, Some(Established::Relayed(relay, Box::new(record))))
+                let (answer, record) = last(established(), record);
+                (answer, Some(Established::Relayed(relay, record)))
             }
             Err(error) => (self.finish(Err(error), record), None),
         }
@@ -109,15 +128,29 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Connection,
         record: &mut Record,
-    ) -> Result<Response<Answer>, Error> {
+    ) -> Result<Reached, Error> {
         let (parts, body) = request.into_parts();
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;
         let prepared = authorized.prepare(&*self.secrets).await?;
+        if prepared.asks_for_websocket() {
+            // Boxed, so that other calls have no room set aside for it.
+            return Box::pin(self.open_websocket(prepared)).await;
+        }
         let idle = prepared.route().timeouts.idle;
         let answer = self.upstreams.send(prepared, &self.metrics).await?;
-        Ok(answer.map(|body| Answer::upstream(body, idle)))
+        Ok(Reached::Answer(answer.map(|body| Answer::upstream(body, idle))))
+    }
+
+    async fn open_websocket(&self, prepared: Prepared<Incoming>) -> Result<Reached, Error> {
+        let idle = prepared.route().timeouts.idle;
+        Ok(match self.upstreams.open(prepared, &self.metrics).await? {
+            Reply::Opened(head, socket, upstream) => {
+                Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), socket, upstream)
+            }
+            Reply::Answered(answer) => Reached::Answer(answer.map(|body| Answer::upstream(body, idle))),
+        })
     }
 
     /// A message that the gate did not let through: it has no form, only a reason.
@@ -155,8 +188,9 @@ impl Pipeline {
         let code = error.code();
         self.metrics.failed(code.as_str());
         record.code = Some(code);
-        // A relay's record has the reason for which it was allowed.
-        if record.reason.is_empty() || record.status == StatusCode::OK.as_u16() {
+        // The record of a relay or a WebSocket has the reason for which it was allowed.
+        let allowed = [StatusCode::OK.as_u16(), StatusCode::SWITCHING_PROTOCOLS.as_u16()].contains(&record.status);
+        if record.reason.is_empty() || allowed {
             record.reason = code.message().to_owned();
         }
         let id = record.request_id();
@@ -175,6 +209,13 @@ impl Pipeline {
         answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
         answer
     }
+}
+
+/// The last answer of HTTP on a connection, whose record goes on with what follows.
+fn last(mut answer: Response<Answer>, mut record: Record) -> (Response<Answer>, Box<Record>) {
+    answer.headers_mut().insert(fields::REQUEST_ID, record.request_id().header_value());
+    record.status = answer.status().as_u16();
+    (answer, Box::new(record))
 }
 
 /// The good answer to CONNECT (RFC 9110 section 9.3.6): no body, and then no HTTP.

@@ -8,11 +8,13 @@ pub mod method;
 pub mod path;
 pub mod query;
 pub mod trailers;
+pub mod websocket;
 
 pub use credential::Credential;
 pub use host::Host;
 pub use id::RequestId;
 pub use trailers::Trailers;
+pub use websocket::Handshake;
 
 /// Why a request was refused for what it says. Each text is ours alone and may be shown to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

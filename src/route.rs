@@ -46,6 +46,7 @@ pub struct RouteSettings {
     /// `None`: allowed by policy, nothing injected.
     pub injection: Option<InjectionSettings>,
     pub relay: bool,
+    pub websocket: bool,
     pub allow_encoded_slash: bool,
     /// A DNS label of its own, by which callers may name this route.
     pub local_name: Option<String>,
@@ -124,6 +125,8 @@ pub struct Route {
     pub injection: Option<Injection>,
     /// CONNECT passes TLS through untouched.
     pub relay: bool,
+    /// Callers may open WebSockets.
+    pub websocket: bool,
     pub allow_encoded_slash: bool,
     pub local_name: Option<String>,
     /// Further fields in which the caller's credential may stand, the first one that is there first.
@@ -160,6 +163,7 @@ impl Route {
             ca_file: settings.ca_file,
             injection: settings.injection.map(Injection::compile).transpose()?,
             relay: settings.relay,
+            websocket: settings.websocket,
             allow_encoded_slash: settings.allow_encoded_slash,
             local_name: settings.local_name,
             caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
@@ -280,6 +284,7 @@ mod tests {
             ca_file: None,
             injection: None,
             relay: false,
+            websocket: false,
             allow_encoded_slash: false,
             local_name: None,
             caller_slots: Vec::new(),

@@ -4,7 +4,9 @@ pub mod admin;
 pub mod connection;
 pub mod forward;
 mod http2;
+mod passage;
 pub mod reverse;
+mod websocket;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@ mod destination;
 mod prepared;
 mod received;
 mod tunnel;
+mod websocket;
 
 pub use authenticated::Authenticated;
 pub use authorized::{Authorized, Rules};
@@ -16,3 +17,4 @@ pub use destination::{Addressee, Destination, local_host};
 pub use prepared::Prepared;
 pub use received::{Arrival, Received};
 pub use tunnel::{Opened, Relay, Tunnel};
+pub use websocket::WebSocket;

@@ -5,6 +5,7 @@ pub mod dial;
 pub mod guard;
 pub mod resolve;
 pub mod upload;
+pub mod websocket;
 
 use std::error::Error as StdError;
 use std::future::Future;

@@ -76,6 +76,10 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         let message = "passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id";
         report.add(&place.key("relay"), message);
     }
+    if raw.websocket && http2 == Http2::Only {
+        let message = "needs HTTP/1.1 to the upstream, and upstream_http2: true speaks nothing but HTTP/2";
+        report.add(&place.key("websocket"), message);
+    }
     RouteSettings {
         upstream_host: raw.upstream_host.clone(),
         scheme,
@@ -85,6 +89,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         ca_file: (!raw.ca_file.is_empty()).then(|| PathBuf::from(&raw.ca_file)),
         injection: injection(raw, place, report),
         relay: raw.relay,
+        websocket: raw.websocket,
         allow_encoded_slash: raw.allow_encoded_slash,
         caller_slots: caller_slots(&raw.caller_slots, &place.key("caller_slots"), report),
         local_name: local_name(&raw.local_name, &place.key("local_name"), report),

@@ -216,7 +216,7 @@ impl Framing {
         }
     }
 
-    /// RFC 6455 section 4.1; what is missing of it beyond this is the upstream's affair.
+    /// RFC 6455 section 4.1, as far as it decides what may follow; the rest is looked at by whoever answers the call.
     fn asks_for_websocket(&self, line: &RequestLine) -> bool {
         self.upgrade && self.websocket && line.method == b"GET" && line.minor == 1
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -36,7 +36,7 @@ struct Service<'a> {
     connection: &'a Connection,
     handle: Handle,
     drain: Drain,
-    /// The connection after the last CONNECT, and what follows on it, if that was not refused.
+    /// The connection after the last request that HTTP may end with, and what follows on it, if that was not refused.
     sequel: Mutex<Option<(OnUpgrade, Option<Established>)>>,
 }
 
@@ -80,7 +80,7 @@ impl Http {
         let upgraded = upgrade.await.ok()?;
         match established {
             Some(established) => Some((upgraded, established)),
-            // hyper leaves a connection on which CONNECT was refused to us, to be closed like any other.
+            // hyper leaves a connection on which that was refused to us, to be closed like any other.
             None => {
                 let _ = TokioIo::new(upgraded).shutdown().await;
                 None
@@ -130,36 +130,32 @@ impl Service<'_> {
         Ok(if to_head { answer::without_body(answer) } else { answer })
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let busy = self.handle.busy();
         let pipeline = &self.http.pipeline;
-        let connect = *request.method() == Method::CONNECT;
-        let mut answer = if request.method().as_str() == REFUSED_METHOD {
-            pipeline.refuse(self.handle.refusal().into(), self.connection)
+        let upgrade = may_end_http(&request).then(|| hyper::upgrade::on(&mut request));
+        let (mut answer, established) = if request.method().as_str() == REFUSED_METHOD {
+            (pipeline.refuse(self.handle.refusal().into(), self.connection), None)
         } else if self.asks_for_health(&request) {
-            admin::healthz(request.method()).map(Answer::own)
-        } else if connect {
-            self.connect(request).await
+            (admin::healthz(request.method()).map(Answer::own), None)
+        } else if *request.method() == Method::CONNECT {
+            pipeline.connect(request, self.connection).await
         } else {
             pipeline.handle(request, self.connection).await
         };
-        let opened = connect && answer.status().is_success();
+        let opened = established.is_some();
+        if opened {
+            self.handle.pass_through();
+        }
+        if let Some(upgrade) = upgrade {
+            *self.sequel.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, established));
+        }
         // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
-        // A tunnel is no connection for further requests in any case.
+        // A tunnel or a WebSocket is no connection for further requests in any case.
         if self.drain.announced() && !opened {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|answer| answer.keeping(busy)))
-    }
-
-    async fn connect(&self, mut request: Request<Incoming>) -> Response<Answer> {
-        let upgrade = hyper::upgrade::on(&mut request);
-        let (answer, established) = self.http.pipeline.connect(request, self.connection).await;
-        if established.is_some() {
-            self.handle.pass_through();
-        }
-        *self.sequel.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, established));
-        answer
     }
 
     /// `/healthz` without an upstream's name, in `X-Upstream-Host` or as `NAME.localhost`, is a question to us; with one it
@@ -172,6 +168,11 @@ impl Service<'_> {
             && !request.headers().contains_key(fields::UPSTREAM_HOST)
             && !names_local_host(request.headers())
     }
+}
+
+/// Whether hyper keeps the connection for us, to be taken over behind the answer.
+fn may_end_http<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
 }
 
 fn names_local_host(headers: &HeaderMap) -> bool {

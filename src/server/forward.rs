@@ -1,4 +1,4 @@
-//! What follows a CONNECT: a tunnel whose TLS ends here, or one whose bytes pass as they are.
+//! What follows HTTP on a connection: a tunnel whose TLS ends here, or bytes that pass as they are.
 
 mod hello;
 mod intercept;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::Drain;
 use super::connection::Http;
+use super::{Drain, websocket};
 use crate::ca::Ca;
 use crate::pipeline::Established;
 
@@ -28,15 +28,19 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Runs the tunnel to its end.
+    /// Runs what follows to its end.
     pub async fn go_on(&self, http: &Arc<Http>, bytes: Upgraded, established: Established, peer: IpAddr, drain: Drain) {
-        let bytes = TokioIo::new(bytes);
         match (established, &self.ca) {
             (Established::Intercepted(tunnel), Some(ca)) => {
-                intercept::run(http, ca, bytes, tunnel, peer, drain).await;
+                intercept::run(http, ca, TokioIo::new(bytes), tunnel, peer, drain).await;
             }
             (Established::Intercepted(_), None) => tracing::error!("a tunnel without a CA"),
-            (Established::Relayed(relay, record), _) => relay::run(http, bytes, relay, record, peer).await,
+            (Established::Relayed(relay, record), _) => {
+                relay::run(http, TokioIo::new(bytes), relay, record, peer).await;
+            }
+            (Established::WebSocket(socket, upstream, record), _) => {
+                websocket::run(&http.pipeline, bytes, upstream, &socket, record, peer).await;
+            }
         }
     }
 }

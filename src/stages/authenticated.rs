@@ -8,6 +8,7 @@ use http::Method;
 use super::authorized::{Authorized, Rules};
 use super::received::Received;
 use super::tunnel::{Opened, Relay, Tunnel};
+use super::websocket::WebSocket;
 use crate::audit::{Outcome, Record};
 use crate::authn::Identity;
 use crate::error::Error;
@@ -16,12 +17,14 @@ use crate::policy::{self, Decision};
 use crate::request::{self, Credential, Host, path};
 use crate::route::Route;
 
+const NO_CREDENTIAL: Error = Error::Internal("an identity without a credential");
+
 /// A call whose caller is known, but not whether it may be made.
 #[derive(Debug)]
 pub struct Authenticated<B> {
     call: Received<B>,
     identity: Arc<Identity>,
-    /// Only a tunnel keeps it.
+    /// Kept by what outlives the call: a tunnel, a WebSocket.
     credential: Option<Credential>,
 }
 
@@ -38,14 +41,22 @@ impl<B> Authenticated<B> {
         if self.call.method == Method::CONNECT {
             return Err(Error::Internal("CONNECT opens a tunnel and is not sent"));
         }
-        let (_, route) = self.route(rules, record)?;
+        let (host, route) = self.route(rules, record)?;
         if self.call.encoded_slash && !route.allow_encoded_slash {
             return Err(request::Error::Path(path::NotCanonical("the path has an encoded slash")).into());
         }
         self.ask_policy(rules, &route, metrics, record).await?;
         let mut call = self.call;
+        let websocket = match call.handshake.take().filter(|_| route.websocket) {
+            Some(handshake) => {
+                let credential = self.credential.clone().ok_or(NO_CREDENTIAL)?;
+                let tunnel = Tunnel::new(credential, host, Arc::clone(&route));
+                Some(Box::new(WebSocket::new(handshake, tunnel)))
+            }
+            None => None,
+        };
         call.trailers.forbid(self.credential);
-        Ok(Authorized::new(call, route))
+        Ok(Authorized::new(call, route, websocket))
     }
 
     /// What CONNECT asks for. Its host and port have to be a route's. Policy judges it only when the route passes the
@@ -60,7 +71,7 @@ impl<B> Authenticated<B> {
         } else if !ca {
             return Err(Error::NoCa);
         }
-        let credential = self.credential.ok_or(Error::Internal("an identity without a credential"))?;
+        let credential = self.credential.ok_or(NO_CREDENTIAL)?;
         let tunnel = Tunnel::new(credential, host, Arc::clone(&route));
         Ok(if route.relay { Opened::Relayed(Relay::new(tunnel)) } else { Opened::Intercepted(Arc::new(tunnel)) })
     }

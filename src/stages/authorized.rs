@@ -7,6 +7,7 @@ use http::header::HOST;
 
 use super::prepared::Prepared;
 use super::received::Received;
+use super::websocket::WebSocket;
 use crate::error::Error;
 use crate::policy::PolicyEngine;
 use crate::request::fields;
@@ -24,11 +25,12 @@ pub struct Rules {
 pub struct Authorized<B> {
     call: Received<B>,
     route: Arc<Route>,
+    websocket: Option<Box<WebSocket>>,
 }
 
 impl<B> Authorized<B> {
-    pub(super) fn new(call: Received<B>, route: Arc<Route>) -> Self {
-        Authorized { call, route }
+    pub(super) fn new(call: Received<B>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
+        Authorized { call, route, websocket }
     }
 
     /// Fetches the secret and puts it in, last of all, after the caller's own copies of the field are gone.
@@ -37,7 +39,10 @@ impl<B> Authorized<B> {
             inject(&mut self.call.headers, injection, secrets).await?;
         }
         self.call.headers.insert(HOST, self.route.host_header());
-        Ok(Prepared::new(self.call, self.route))
+        if let Some(websocket) = &self.websocket {
+            websocket.handshake().ask(&mut self.call.headers);
+        }
+        Ok(Prepared::new(self.call, self.route, self.websocket))
     }
 }
 

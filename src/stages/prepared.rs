@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::received::Received;
+use super::websocket::WebSocket;
 use crate::error::Error;
 use crate::request::Trailers;
 use crate::route::Route;
@@ -16,6 +17,7 @@ use crate::route::Route;
 pub struct Prepared<B> {
     call: Received<B>,
     route: Arc<Route>,
+    websocket: Option<Box<WebSocket>>,
 }
 
 /// What goes on the wire.
@@ -26,15 +28,22 @@ pub struct Outgoing<B> {
     pub trailers: Trailers,
     pub body: B,
     pub route: Arc<Route>,
+    /// What the call asks for, on a connection of its own.
+    pub websocket: Option<Box<WebSocket>>,
 }
 
 impl<B> Prepared<B> {
-    pub(super) fn new(call: Received<B>, route: Arc<Route>) -> Self {
-        Prepared { call, route }
+    pub(super) fn new(call: Received<B>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
+        Prepared { call, route, websocket }
     }
 
     pub fn route(&self) -> &Arc<Route> {
         &self.route
+    }
+
+    /// Whether it is one for a WebSocket.
+    pub fn asks_for_websocket(&self) -> bool {
+        self.websocket.is_some()
     }
 
     /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
@@ -45,6 +54,6 @@ impl<B> Prepared<B> {
             None => path,
         };
         let target = PathAndQuery::try_from(text).map_err(|_| Error::Internal("a canonical target is no URI"))?;
-        Ok(Outgoing { method, target, headers, trailers, body, route: self.route })
+        Ok(Outgoing { method, target, headers, trailers, body, route: self.route, websocket: self.websocket })
     }
 }

@@ -14,7 +14,7 @@ use crate::authn::Authn;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
-use crate::request::{self, Credential, Host, RequestId, Trailers, fields, method, path, query};
+use crate::request::{self, Credential, Handshake, Host, RequestId, Trailers, fields, method, path, query};
 use crate::route::Routes;
 
 /// What is known about a request beside its head.
@@ -42,6 +42,8 @@ pub struct Received<B> {
     pub(super) agent_id: String,
     pub(super) request_id: RequestId,
     pub(super) trailers: Trailers,
+    /// It asks for a WebSocket; the route says whether there are any.
+    pub(super) handshake: Option<Handshake>,
     pub(super) body: B,
     pub(super) peer: IpAddr,
     credential: Result<Option<Credential>, BadCredential>,
@@ -82,6 +84,7 @@ impl<B> Received<B> {
         let agent_id = headers.get(fields::AGENT_ID).map(printable).unwrap_or_default();
         record.agent_id.clone_from(&agent_id);
         let trailers = Trailers::of(&headers);
+        let handshake = Handshake::of(&method, version, &headers)?;
         fields::strip_request(&mut headers)?;
         Ok(Received {
             method,
@@ -93,6 +96,7 @@ impl<B> Received<B> {
             agent_id,
             request_id: record.request_id(),
             trailers,
+            handshake,
             body,
             peer: *peer,
             credential,

@@ -77,8 +77,13 @@ struct Plan {
 #[derive(Debug)]
 enum Security {
     Cleartext,
-    /// The name that the certificate has to be for; without one that TLS can express, no session is good.
-    Tls(Arc<rustls::ClientConfig>, Option<ServerName<'static>>),
+    Tls {
+        offering: Arc<rustls::ClientConfig>,
+        /// The same without HTTP/2.
+        http1: Arc<rustls::ClientConfig>,
+        /// The name that the certificate has to be for; without one that TLS can express, no session is good.
+        name: Option<ServerName<'static>>,
+    },
 }
 
 impl Dialer {
@@ -86,7 +91,11 @@ impl Dialer {
         let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
         let security = match route.scheme {
             Scheme::Http => Security::Cleartext,
-            Scheme::Https => Security::Tls(offering(route.http2, &tls), server_name(route)),
+            Scheme::Https => Security::Tls {
+                offering: offering(route.http2, &tls),
+                http1: offering(Http2::Never, &tls),
+                name: server_name(route),
+            },
         };
         Dialer(Arc::new(Plan {
             name: route.host.name().to_owned(),
@@ -111,6 +120,13 @@ impl Dialer {
         let tcp = tokio::time::timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
         Ok(Stream { io: Io::Plain(tcp), writes: WriteLimit::new(plan.idle) })
     }
+
+    /// The same, secured as the route says, for HTTP/1.1 whatever the upstream would rather speak.
+    pub async fn connect_for_http1(&self) -> Result<Stream, DialError> {
+        let plan = &self.0;
+        let opened = async { plan.secure(plan.connect().await?, true).await };
+        tokio::time::timeout(plan.connect, opened).await.unwrap_or(Err(DialError::Timeout))
+    }
 }
 
 impl Plan {
@@ -123,19 +139,25 @@ impl Plan {
     }
 
     async fn open(&self) -> Result<Stream, DialError> {
-        let tcp = self.connect().await?;
+        let stream = self.secure(self.connect().await?, false).await?;
+        if let Io::Tls(tls) = &stream.io {
+            self.http2.store(is_http2(tls), Ordering::Relaxed);
+        }
+        Ok(stream)
+    }
+
+    /// `http1`: no other version is offered.
+    async fn secure(&self, tcp: TcpStream, http1: bool) -> Result<Stream, DialError> {
         let io = match &self.security {
             Security::Cleartext => Io::Plain(tcp),
-            Security::Tls(_, None) => return Err(DialError::NoServerName),
-            Security::Tls(config, Some(name)) => {
+            Security::Tls { name: None, .. } => return Err(DialError::NoServerName),
+            Security::Tls { offering, http1: alone, name: Some(name) } => {
+                let config = if http1 { alone } else { offering };
                 let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
                 let tls = connecting.await.map_err(|error| DialError::Tls(Arc::new(error)))?;
                 Io::Tls(Box::new(tls))
             }
         };
-        if let Io::Tls(tls) = &io {
-            self.http2.store(is_http2(tls), Ordering::Relaxed);
-        }
         Ok(Stream { io, writes: WriteLimit::new(self.idle) })
     }
 

@@ -97,7 +97,9 @@ fn heavy_dependencies_have_their_doors() {
         ("upstreams.relay(", &["server/forward/relay.rs"]),
         ("Relay::new(", &["stages/authenticated.rs"]),
         (".expose_secret(", &["request/credential.rs", "route/template.rs", "secrets", "authn/", "config/"]),
-        (".into_outgoing(", &["upstream.rs"]),
+        (".into_outgoing(", &["upstream.rs", "upstream/websocket.rs"]),
+        ("WebSocket::new(", &["stages/authenticated.rs"]),
+        ("upstreams.open(", &["pipeline.rs"]),
     ] {
         let mut uses = 0;
         for (file, code) in files() {

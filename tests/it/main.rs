@@ -31,4 +31,5 @@ mod stalls;
 mod stores;
 mod targets;
 mod tunnels;
+mod websocket;
 mod world;

@@ -63,6 +63,9 @@ pub(in crate::config) struct Route {
     pub local_name: String,
     /// Whether CONNECT passes TLS through untouched. Policy judges the CONNECT then, and nothing can be put in.
     pub relay: bool,
+    /// Whether callers may open WebSockets. Tunnels of the route then speak no HTTP/2, in which there are none. Without it, a
+    /// call for one is an ordinary request.
+    pub websocket: bool,
     /// Whether `%2F` in a path is passed on instead of refused.
     pub allow_encoded_slash: bool,
     /// What happens when the upstream sends the secret back. Nothing is masked yet, and only `off` can be written.
@@ -93,6 +96,7 @@ impl Default for Route {
             caller_slots: Vec::new(),
             local_name: String::new(),
             relay: false,
+            websocket: false,
             allow_encoded_slash: false,
             redact: Redaction::Off,
             allow_range: false,

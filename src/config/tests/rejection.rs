@@ -220,6 +220,10 @@ fn l07_routes_that_mean_nothing_are_refused() {
             "{upstream_host: a.test, secret_id: K, inject_header: X, header_value_template: \"{{secret}}\", relay: true}",
             "3:105: routes[0].relay: passes TLS through untouched, so no secret can be put in: remove one of relay and secret_id",
         ),
+        (
+            "{upstream_host: a.test, upstream_http2: true, websocket: true}",
+            "3:62: routes[0].websocket: needs HTTP/1.1 to the upstream, and upstream_http2: true speaks nothing but HTTP/2",
+        ),
         ("{upstream_scheme: https}", "3:5: routes[0]: the key \"upstream_host\" is missing"),
         ("{upstream_host: \"\"}", "3:21: routes[0].upstream_host: must not be empty"),
         (

@@ -11,8 +11,9 @@ use tokio_rustls::server::TlsStream;
 use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::ca::Ca;
 use crate::gate::frames::Frames;
-use crate::server::Drain;
+use crate::pipeline::Established;
 use crate::server::connection::Http;
+use crate::server::{Drain, websocket};
 use crate::stages::{Connection, Tunnel};
 
 /// Shakes hands as the tunnel's host and serves what comes.
@@ -23,8 +24,10 @@ pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, tunnel: Arc<Tunnel>, p
             let connection = Connection { peer, tunnel: Some(tunnel) };
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 http.serve_http2(Frames::new(tls, http.limits), &connection, drain).await;
-            } else {
-                http.serve(tls, &connection, drain).await;
+            } else if let Some((bytes, Established::WebSocket(socket, upstream, record))) =
+                http.serve(tls, &connection, drain).await
+            {
+                websocket::run(&http.pipeline, bytes, upstream, &socket, record, peer).await;
             }
         }
         Err(error) => tracing::info!(%peer, host = %tunnel.host(), %error, "no TLS session inside of the tunnel"),
@@ -40,6 +43,10 @@ async fn shake_hands(ca: &Ca, bytes: Bytes, tunnel: &Tunnel) -> io::Result<TlsSt
         let _ = start.io.shutdown().await;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the server name is not the tunnel's host"));
     }
-    let config = ca.server_config(tunnel.host()).await.map_err(io::Error::other)?;
+    let mut config = ca.server_config(tunnel.host()).await.map_err(io::Error::other)?;
+    // Browsers that speak HTTP/2 ask for WebSockets in it (RFC 8441), which we do not offer.
+    if tunnel.route().websocket {
+        Arc::make_mut(&mut config).alpn_protocols.retain(|version| version != b"h2");
+    }
     start.into_stream(config).await
 }
