@@ -5,6 +5,7 @@ use super::raw::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, PADDED, PING, PREFACE, PRIORITY,
     PUSH_PROMISE, RESET, Raw, SETTINGS, WINDOW_UPDATE, WITH_PRIORITY, block, frame,
 };
+use crate::world::until;
 use crate::world::{Started, World};
 
 /// The fields of a good request to a.test.
@@ -209,6 +210,7 @@ async fn e06_a_fragment_never_leaves() {
     raw.send(frame(HEADERS, WHOLE, 1, &pseudo(&world, &fields))).await;
     assert_eq!(raw.outcome().await, Outcome::Answered(200));
     assert_eq!(world.a.last().target(), "/a?b");
+    until("the record", || world.audit().len() == 1).await;
     assert_eq!(world.audit()[0]["path"], "/a");
 }
 
