@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::git::Repository;
-use crate::servers::{HAPROXY, NGINX};
+use crate::servers::{HAPROXY, NGINX, WEBSOCKETS};
 
 /// The hosts that it plays, each with the field and the value that it wants to see.
 pub const HOSTS: [(&str, &str, &str); 6] = [
@@ -93,7 +93,7 @@ fn tls(ca_file: &Path, directory: &Path) -> (TlsAcceptor, Certificate) {
             .with_single_cert(vec![own.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .expect("they belong together");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let (others, key) = leaf([NGINX, HAPROXY].map(str::to_owned).into());
+    let (others, key) = leaf([NGINX, HAPROXY, WEBSOCKETS].map(str::to_owned).into());
     let file = |name: &str, text: String| {
         std::fs::write(directory.join(name), text).expect("our directory");
         directory.join(name)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::apis::{Apis, HOSTS};
 use crate::document::{ClientsPage, Program, Way};
 use crate::output::agrees;
-use crate::servers::{KEY, Server};
+use crate::servers::Server;
 
 const VEILWARDEN: &str = env!("CARGO_BIN_EXE_veilwarden");
 const SESSION_SECRET: &str = "a-session-secret-for-the-clients";
@@ -25,7 +25,7 @@ const PATIENCE: &str = "120";
 /// Everything that a program needs around it.
 pub struct Scene {
     proxy: Proxy,
-    _servers: [Server; 2],
+    _servers: [Server; 3],
     /// Where the installed clients lie.
     clients: PathBuf,
     before: Vec<(Way, String)>,
@@ -45,7 +45,11 @@ impl Scene {
         let directory = TempDir::new().expect("a directory");
         let apis = Apis::start(directory.path()).await;
         let at = directory.path();
-        let servers = [Server::nginx(at, &apis.certificate), Server::haproxy(at, &apis.certificate)];
+        let servers = [
+            Server::nginx(at, &apis.certificate),
+            Server::haproxy(at, &apis.certificate),
+            Server::websockets(&clients.join("bin/python3"), &apis.certificate),
+        ];
         let config = directory.path().join("veilwarden.yaml");
         fs::write(&config, configuration(&page.configuration, &apis, &servers)).expect("our directory");
         fs::create_dir(directory.path().join("bin")).expect("our directory");
@@ -137,15 +141,17 @@ fn configuration(documented: &str, apis: &Apis, servers: &[Server]) -> String {
         let played = format!("    upstream_address: {}\n    ca_file: {}\n", apis.address, apis.ca_file.display());
         text = text.replace(&line, &(line.clone() + &played));
     }
-    let routes = servers.iter().map(|Server { host, address, .. }| {
-        format!(
-            "  - {{upstream_host: {host}, upstream_address: \"{address}\", ca_file: {}, secret_id: SERVERS, inject_header: X-Key, \
-             header_value_template: \"{{{{secret}}}}\"}}\n",
-            apis.ca_file.display()
-        )
-    });
-    text = text.replace("routes:\n", &format!("routes:\n{}", routes.collect::<String>()));
-    text = text.replace("secrets:\n", &format!("secrets:\n  - {{id: SERVERS, value: {KEY}}}\n"));
+    for Server { host, address, .. } in servers {
+        let played = format!("    upstream_address: {address}\n    ca_file: {}\n", apis.ca_file.display());
+        let line = format!("upstream_host: {host}\n");
+        if text.contains(&line) {
+            text = text.replace(&line, &(line.clone() + &played));
+        } else {
+            let injection =
+                "    secret_id: REALTIME\n    inject_header: X-Key\n    header_value_template: \"{{secret}}\"\n";
+            text = text.replace("routes:\n", &format!("routes:\n  - {line}{played}{injection}"));
+        }
+    }
     text.replace(DOCUMENTED, "127.0.0.1:0") + "admin_listen: off\n"
 }
 

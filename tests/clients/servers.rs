@@ -1,4 +1,4 @@
-//! nginx and HAProxy as upstreams: their own TLS, HTTP/2 and framing, not ours.
+//! Real servers as upstreams: nginx and HAProxy with their own TLS, HTTP/2 and framing, and Python's websockets.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,8 @@ use crate::apis::Certificate;
 
 pub const NGINX: &str = "nginx.example.com";
 pub const HAPROXY: &str = "haproxy.example.com";
-/// What both want to see in `X-Key`.
+pub const WEBSOCKETS: &str = "realtime.example.com";
+/// What all want to see in `X-Key`.
 pub const KEY: &str = "real-key";
 /// More than any buffer on the way holds, in bytes.
 pub const LARGE: usize = 5 << 20;
@@ -78,6 +79,15 @@ frontend api
         let mut command = Command::new("haproxy");
         command.args(["-db", "-q", "-f"]).arg(config);
         Server::start(HAPROXY, address, command)
+    }
+
+    /// The server of the package whose client docs/clients.md shows. `python` has it.
+    pub fn websockets(python: &Path, certificate: &Certificate) -> Server {
+        let address = free();
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket_server.py"));
+        command.arg(address.port().to_string()).arg(&certificate.chain).arg(&certificate.key);
+        Server::start(WEBSOCKETS, address, command)
     }
 
     fn start(host: &'static str, address: SocketAddr, mut command: Command) -> Server {
