@@ -2,7 +2,6 @@
 
 pub mod answer;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::audit::{Record, Trail};
-use crate::authn::Authn;
+use crate::authn::{Authn, Source};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
@@ -49,7 +48,7 @@ pub enum Established {
 impl Pipeline {
     /// Takes one call from its head to its answer's head. Never fails: a failure is an answer too.
     pub async fn handle(&self, request: Request<Incoming>, connection: &Connection) -> Response<Answer> {
-        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        let Some(mut record) = self.record(connection) else { return self.refuse_unrecorded() };
         let result = self.road(request, connection, &mut record).await;
         self.finish(result, record)
     }
@@ -60,7 +59,7 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> (Response<Answer>, Option<Established>) {
-        let Some(mut record) = self.record(connection.peer) else { return (self.refuse_unrecorded(), None) };
+        let Some(mut record) = self.record(connection) else { return (self.refuse_unrecorded(), None) };
         match self.open(request, connection, &mut record).await {
             Ok(Opened::Intercepted(tunnel)) => {
                 let answer = self.finish(Ok(established()), record);
@@ -77,13 +76,15 @@ impl Pipeline {
     }
 
     /// Whether a tunnel's credential is still good; asked again and again by what outlives a request.
-    pub async fn authenticate_again(&self, tunnel: &Tunnel, peer: IpAddr) -> Result<(), Error> {
+    pub async fn authenticate_again(&self, tunnel: &Tunnel, peer: Source) -> Result<(), Error> {
         self.authn.authenticate(Some(tunnel.credential()), peer).await.map(drop).map_err(Error::from)
     }
 
-    fn record(&self, peer: IpAddr) -> Option<Record> {
+    fn record(&self, connection: &Connection) -> Option<Record> {
         let place = self.trail.reserve()?;
-        Some(Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), peer))
+        let mut record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), connection.peer);
+        record.certificate.clone_from(&connection.certificate);
+        Some(record)
     }
 
     async fn open(
@@ -122,7 +123,7 @@ impl Pipeline {
 
     /// A message that the gate did not let through: it has no form, only a reason.
     pub fn refuse(&self, error: Error, connection: &Connection) -> Response<Answer> {
-        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        let Some(mut record) = self.record(connection) else { return self.refuse_unrecorded() };
         record.intercepted = connection.tunnel.is_some();
         self.finish(Err(error), record)
     }

@@ -4,7 +4,6 @@ mod hello;
 mod intercept;
 mod relay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::upgrade::Upgraded;
@@ -14,6 +13,7 @@ use super::Drain;
 use super::connection::Http;
 use crate::ca::Ca;
 use crate::pipeline::Established;
+use crate::stages::Connection;
 
 /// The caller's end of a tunnel.
 type Bytes = TokioIo<Upgraded>;
@@ -29,14 +29,29 @@ pub struct Forward {
 
 impl Forward {
     /// Runs the tunnel to its end.
-    pub async fn go_on(&self, http: &Arc<Http>, bytes: Upgraded, established: Established, peer: IpAddr, drain: Drain) {
+    pub async fn go_on(
+        &self,
+        http: &Arc<Http>,
+        bytes: Upgraded,
+        established: Established,
+        connection: Connection,
+        drain: Drain,
+    ) {
         let bytes = TokioIo::new(bytes);
         match (established, &self.ca) {
             (Established::Intercepted(tunnel), Some(ca)) => {
-                intercept::run(http, ca, bytes, tunnel, peer, drain).await;
+                intercept::run(
+                    http,
+                    ca,
+                    bytes,
+                    Connection { tunnel: Some(tunnel.clone()), ..connection },
+                    &tunnel,
+                    drain,
+                )
+                .await;
             }
             (Established::Intercepted(_), None) => tracing::error!("a tunnel without a CA"),
-            (Established::Relayed(relay, record), _) => relay::run(http, bytes, relay, record, peer).await,
+            (Established::Relayed(relay, record), _) => relay::run(http, bytes, relay, record, connection.peer).await,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A tunnel whose bytes pass as they are, to a host that policy has allowed.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 use super::hello::Hello;
 use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::audit::Record;
+use crate::authn::Source;
 use crate::error::{Error, Fault};
 use crate::pipeline::Pipeline;
 use crate::server::connection::Http;
@@ -36,7 +36,7 @@ enum End {
 }
 
 /// Looks at the ClientHello, dials, and copies both ways.
-pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: IpAddr) {
+pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: Source) {
     let mut ledger =
         Ledger { record, up: AtomicU64::new(0), down: AtomicU64::new(0), last: Mutex::new(Instant::now()) };
     let hello = tokio::time::timeout(http.limits.header_timeout, Hello::read(&mut caller)).await;
@@ -104,7 +104,7 @@ async fn one_way(
 }
 
 /// Returns when the authenticator no longer takes the credential. That it cannot be asked is a refusal too.
-async fn refusal(pipeline: &Pipeline, tunnel: &Tunnel, peer: IpAddr) -> Error {
+async fn refusal(pipeline: &Pipeline, tunnel: &Tunnel, peer: Source) -> Error {
     loop {
         tokio::time::sleep(pipeline.recheck).await;
         if let Err(error) = pipeline.authenticate_again(tunnel, peer).await {
