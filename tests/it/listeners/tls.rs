@@ -132,13 +132,13 @@ async fn a_replaced_certificate_is_used_and_a_bad_one_is_not() {
     open.write_all(started.ok("").as_bytes()).await.unwrap();
     assert_eq!(raw::read_answer(&mut open).await.status, 200);
     file(&directory, "tls.crt", "no certificate");
-    let failing = "veilwarden_listen_tls_reload_failing 1";
+    let failing = "\nveilwarden_listen_tls_reload_failing 1\n";
     within("the failure in the metrics", async { while !started.metrics().await.contains(failing) {} }).await;
     assert_eq!(call(&started, &second, None, "").await, 200);
     certify(&first, &directory);
     within("the first certificate", async { while call(&started, &first, None, "").await != 200 {} }).await;
     let metrics = started.metrics().await;
-    assert!(metrics.contains("veilwarden_listen_tls_reload_failing 0"), "{metrics}");
+    assert!(metrics.contains("\nveilwarden_listen_tls_reload_failing 0\n"), "{metrics}");
     assert!(metrics.contains("veilwarden_listen_tls_reloads_total{result=\"failure\"}"), "{metrics}");
 }
 
@@ -225,7 +225,7 @@ async fn a_handshake_that_stalls_or_is_none_is_closed_and_holds_nobody_up() {
         assert!(rest.first().is_none_or(|kind| *kind == 21), "{what}: {rest:?}");
     }
     assert_eq!(started.a.seen().len(), 1);
-    let quiet = "veilwarden_connections 0";
+    let quiet = "\nveilwarden_connections 0\n";
     within("the connections to be counted out", async { while !started.metrics().await.contains(quiet) {} }).await;
 }
 
