@@ -13,7 +13,7 @@ use http::Request;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use veilwarden::audit::{Outcome, Record, Trail, Writer};
-use veilwarden::authn::Identity;
+use veilwarden::authn::{Identity, Source};
 use veilwarden::config::{AuditOutput, AuditSettings, WhenFull};
 use veilwarden::gate::{Gate, Limits};
 use veilwarden::metrics::Metrics;
@@ -23,7 +23,7 @@ use veilwarden::route::{Routes, Template};
 use veilwarden::secrets::Secret;
 use veilwarden::stages::{Arrival, Connection, Received};
 
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PEER: Source = Source::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
 const TARGET: &str = "/api/0/projects/acme/web/?statsPeriod=24h";
 
 /// The fields of an everyday call: a client's usual ones, a token of 1 KB, the upstream's name.
@@ -87,7 +87,7 @@ fn parse(c: &mut Criterion) {
         fields().into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(())
     };
     let routes = Routes::default();
-    let connection = Connection { peer: PEER, tunnel: None };
+    let connection = Connection::from(PEER);
     let arrival = Arrival { connection: &connection, kubernetes: true, routes: &routes };
     c.bench_function("request: the strict gate", |b| {
         b.iter_batched(

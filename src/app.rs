@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use crate::audit::{Trail, Writer};
 use crate::authn::session::{Session, SessionSecret, TooShort};
 use crate::authn::{Authn, KubernetesSettings, cluster};
-use crate::ca::{self, Authority, Ca};
+use crate::ca::{self, Authority};
 use crate::client::{self, tls_config};
-use crate::config::{AuditOutput, Config};
+use crate::config::{AuditOutput, Config, Endpoint};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, PolicyEngine, Problems, Rego};
@@ -23,15 +23,18 @@ use crate::server::admin::Admin;
 use crate::server::connection::Http;
 use crate::server::forward::Forward;
 use crate::server::reverse::Reverse;
+use crate::server::tls::Tls;
 use crate::server::{Drain, DrainStarter, accept};
 use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
 
 mod forward;
 mod kubernetes;
+mod listeners;
 mod pods;
 
 use kubernetes::Kubernetes;
+use listeners::{Bound, bind};
 
 /// How often tunnels ask the authenticator again when it remembers nothing for a time of its own.
 const RECHECK: Duration = Duration::from_secs(30);
@@ -66,16 +69,34 @@ pub enum Error {
     Cluster { name: String, cause: cluster::Error },
     #[error("audit.output {output:?}: {cause}; name a file that can be written, or stdout")]
     Audit { output: AuditOutput, cause: io::Error },
-    #[error("cannot listen on {address}: {cause}{}", listen_hint(.cause))]
-    Listen { address: SocketAddr, cause: io::Error },
+    #[error("listen_tls: {0}")]
+    ListenTls(ca::Error),
+    #[error("cannot listen on {address}: {cause}{}", listen_hint(address, .cause))]
+    Listen { address: Endpoint, cause: io::Error },
 }
 
 fn lines<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("  {item}")).collect::<Vec<_>>().join("\n")
 }
 
-fn listen_hint(cause: &io::Error) -> &'static str {
-    match cause.kind() {
+fn listen_hint(address: &Endpoint, cause: &io::Error) -> &'static str {
+    match (address, cause.kind()) {
+        (Endpoint::Unix(_), kind) => unix_hint(kind),
+        (Endpoint::Tcp(_), kind) => tcp_hint(kind),
+    }
+}
+
+fn unix_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "; another process listens there: end that one or choose another path",
+        io::ErrorKind::PermissionDenied => "; the user that runs veilwarden must be able to write to its directory",
+        io::ErrorKind::NotFound => "; its directory must be there",
+        _ => "",
+    }
+}
+
+fn tcp_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::AddrInUse => "; another program has it: end that one or choose another port",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
@@ -90,6 +111,7 @@ pub struct App {
     own: Own,
     /// The CA, unless it is still to be made.
     authority: Option<Authority>,
+    tls: Option<Arc<Tls>>,
     config: Config,
     cluster: Option<String>,
     watches: pods::Watches,
@@ -98,7 +120,7 @@ pub struct App {
 /// A program that accepts calls.
 pub struct Running {
     /// The bound addresses, with the ports that were chosen for port 0.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Endpoint>,
     pub admin_listen: Option<SocketAddr>,
     drain: DrainStarter,
     drain_delay: Duration,
@@ -132,6 +154,8 @@ impl App {
         let audit = Trail::check(&config.audit).map_err(|cause| audit_error(&config, cause));
         let audit = audit.map_err(&mut keep).ok();
         let authority = forward::read(&config.forward).map_err(Error::Ca).map_err(&mut keep).ok();
+        let tls = config.listen_tls.as_ref().map(Tls::load).transpose().map_err(Error::ListenTls);
+        let tls = tls.map_err(&mut keep).ok();
         let (
             Some(routes),
             Some(policy),
@@ -141,7 +165,8 @@ impl App {
             Some(upstreams),
             Some(()),
             Some(authority),
-        ) = (routes, policy, secrets, session, kubernetes, upstreams, audit, authority)
+            Some(tls),
+        ) = (routes, policy, secrets, session, kubernetes, upstreams, audit, authority, tls)
         else {
             return Err(Errors(wrong));
         };
@@ -157,7 +182,7 @@ impl App {
             ca: false,
             recheck: config.kubernetes.as_ref().map_or(RECHECK, |settings| settings.cache_ttl.max(LEAST_RECHECK)),
         };
-        Ok(App { pipeline, own, authority, config, cluster, watches })
+        Ok(App { pipeline, own, authority, tls: tls.map(Arc::new), config, cluster, watches })
     }
 
     /// Which cluster judges tokens, for the log; `None` without Kubernetes authentication.
@@ -168,16 +193,16 @@ impl App {
     /// Binds the listeners and begins to accept. Either all of them are bound or none.
     pub async fn start(mut self) -> Result<Running, Errors> {
         let mut listeners = Vec::new();
-        for address in &self.config.listen {
-            listeners.push(bind(*address).await?);
+        for endpoint in &self.config.listen {
+            listeners.push(Bound::to(endpoint).await?);
         }
         let admin = match self.config.admin_listen {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let listen: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let listen: Vec<Endpoint> = listeners.iter().filter_map(Bound::endpoint).collect();
         let admin_listen = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        self.own.set(listen.iter().copied().chain(admin_listen).collect());
+        self.own.set(listen.iter().filter_map(Endpoint::address).chain(admin_listen).collect());
         let opened = Trail::open(&self.config.audit).map_err(|cause| Errors(vec![audit_error(&self.config, cause)]));
         let (trail, writer) = opened?;
         self.pipeline.trail = trail;
@@ -187,8 +212,11 @@ impl App {
         pipeline.authn.begin();
         let (starter, drain) = Drain::new();
         let admin = serve_admin(&pipeline, admin, &drain);
-        let watches = self.watches.into_iter().collect();
-        let proxies = serve_proxies(&pipeline, &self.config, ca, listeners, &drain);
+        let mut watches: JoinSet<()> = self.watches.into_iter().collect();
+        if let Some(tls) = &self.tls {
+            watches.spawn(Arc::clone(tls).watch(Arc::clone(&pipeline.metrics)));
+        }
+        let proxies = serve_proxies(&pipeline, &self.config, Forward { ca }, self.tls, listeners, &drain);
         let drain_delay = self.config.limits.drain_delay;
         Ok(Running {
             listen,
@@ -215,19 +243,27 @@ fn serve_admin(pipeline: &Arc<Pipeline>, listener: Option<TcpListener>, drain: &
 fn serve_proxies(
     pipeline: &Arc<Pipeline>,
     config: &Config,
-    ca: Option<Arc<Ca>>,
-    listeners: Vec<TcpListener>,
+    forward: Forward,
+    tls: Option<Arc<Tls>>,
+    listeners: Vec<Bound>,
     drain: &Drain,
 ) -> JoinSet<()> {
     let limits = config.limits;
     let http = Http { pipeline: Arc::clone(pipeline), limits: limits.gate, forward: config.forward.enabled };
-    let reverse =
-        Arc::new(Reverse { http: Arc::new(http), forward: Forward { ca }, allow_peers: config.allow_peers.clone() });
+    let reverse = Reverse { http: Arc::new(http), forward, allow_peers: config.allow_peers.clone(), tls };
+    let reverse = Arc::new(reverse);
     let mut tasks = JoinSet::new();
+    let end = Some((drain.clone(), limits.drain_timeout));
     for listener in listeners {
-        let (reverse, drain) = (reverse.clone(), drain.clone());
-        let end = Some((drain.clone(), limits.drain_timeout));
-        tasks.spawn(accept(listener, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
+        let (reverse, drain, end) = (reverse.clone(), drain.clone(), end.clone());
+        match listener {
+            Bound::Tcp(tcp) => {
+                tasks.spawn(accept(tcp, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
+            }
+            Bound::Unix(unix) => {
+                tasks.spawn(accept(unix, end, move |stream, peer| reverse.serve_unix(stream, peer, drain.clone())));
+            }
+        }
     }
     tasks
 }
@@ -245,10 +281,6 @@ impl Running {
         let written = tokio::task::spawn_blocking(|| self.writer.join());
         let _ = tokio::time::timeout(LAST_RECORDS, written).await;
     }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, Errors> {
-    TcpListener::bind(address).await.map_err(|cause| Errors(vec![Error::Listen { address, cause }]))
 }
 
 fn audit_error(config: &Config, cause: io::Error) -> Error {

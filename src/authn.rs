@@ -4,7 +4,6 @@
 //! after the other, `cached` remembers what they said, `clusters` picks the cluster, `pods` looks at the caller's pod,
 //! `session` knows the laptop's shared secret. [`Authn`] sends each credential to the one authenticator that is for it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -29,6 +28,7 @@ mod played;
 pub mod pods;
 mod service_account;
 pub mod session;
+mod source;
 mod token;
 pub mod token_review;
 
@@ -36,6 +36,7 @@ pub use error::{Blame, Error, Unavailable};
 pub(crate) use service_account::{is_label, is_subdomain};
 
 pub use identity::{Attribute, Identity, User, Workload};
+pub use source::Source;
 
 /// A credential's SHA-256: what is kept of it.
 type Sha256 = [u8; digest::SHA256_OUTPUT_LEN];
@@ -46,12 +47,13 @@ fn sha256(credential: &str) -> Sha256 {
     out
 }
 
-/// Turns a credential into an identity. `peer` is the socket address' IP, for the fair share of reviews.
+/// Turns a credential into an identity. `peer` is for the fair share of reviews, and to compare with the
+/// caller's pod.
 pub trait Authenticator: Send + Sync {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>>;
 
     /// The program has started: begins what goes on in the background. Needs a runtime.
@@ -86,7 +88,7 @@ impl Authn {
     }
 
     /// Who presents this credential; `None` if no slot of the request held one.
-    pub async fn authenticate(&self, credential: Option<&Credential>, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    pub async fn authenticate(&self, credential: Option<&Credential>, peer: Source) -> Result<Arc<Identity>, Error> {
         match credential {
             None => Err(Error::Missing),
             Some(token @ Credential::Token(_)) => match &self.kubernetes {

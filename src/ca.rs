@@ -1,12 +1,13 @@
 //! The CA of forward mode, and the certificates it signs for the hosts of tunnels.
 //!
 //! `authority` is the CA itself: made, read and checked. `files` is where it is kept. [`Ca`] signs leaves and keeps the
-//! last of them.
+//! last of them. `client_name` reads whom a client's certificate is for.
 //!
 //! All leaves of a process share one key, which is in no file and ends with the process. A key for each host would
 //! protect nothing more: whoever reads this process' memory has the CA's key too.
 
 mod authority;
+mod client_name;
 mod files;
 mod leaf;
 
@@ -20,7 +21,8 @@ use rustls::ServerConfig;
 use crate::request::Host;
 
 pub use authority::{Authority, Description};
-pub use files::Kept;
+pub use client_name::{BadName, ClientName};
+pub use files::{Kept, read_key, read_pem};
 
 use leaf::Leaves;
 

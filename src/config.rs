@@ -20,6 +20,7 @@ mod clusters;
 mod credentials;
 mod document;
 mod duration;
+mod endpoint;
 mod files;
 mod forward;
 mod host;
@@ -39,7 +40,9 @@ mod secrets;
 mod shape;
 mod spelling;
 
+pub use endpoint::Endpoint;
 pub use forward::Forward;
+pub use listeners::ListenTls;
 pub use mistakes::{Mistake, Mistakes};
 pub use operation::{AuditOutput, AuditSettings, Limits, LogFormat, LogSettings, WhenFull};
 pub use overrides::{Environment, Overrides, file_path, process_environment, variable_of};
@@ -54,10 +57,12 @@ use overrides::Outside;
 #[derive(Debug)]
 pub struct Config {
     /// At least one.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Endpoint>,
+    /// `None`: what comes over TCP is in clear.
+    pub listen_tls: Option<ListenTls>,
     /// `None`: off.
     pub admin_listen: Option<SocketAddr>,
-    /// Empty: everybody may connect.
+    /// Over TCP. Empty: everybody may connect.
     pub allow_peers: Vec<IpNet>,
     /// At least 16 bytes that a header can carry. This or `kubernetes` is there.
     pub session_secret: Option<SecretString>,
@@ -171,6 +176,7 @@ fn build(file: &raw::File, outside: &Outside, report: &mut Report) -> Config {
     let routes = routes::routes(&file.routes, &known, report);
     secrets::check_doppler(&doppler, &file.secrets, routes::look_up(&routes, &file.secrets), report);
     Config {
+        listen_tls: listeners::tls(&file.listen_tls, report),
         allow_peers: listeners::networks(&file.allow_peers, &Place::of("allow_peers"), report),
         session_secret: session.unwrap_or_default(),
         user: credentials::user(&file.user, outside),

@@ -38,6 +38,8 @@ pub struct Metrics {
     secret_fetches: Family<FetchLabels, Counter>,
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
+    listen_tls_reloads: Family<ResultLabels, Counter>,
+    listen_tls_failing: Gauge,
     pub in_flight: Gauge,
     pub connections: Gauge,
 }
@@ -116,6 +118,8 @@ impl Default for Metrics {
             secret_fetches: Family::default(),
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
+            listen_tls_reloads: Family::default(),
+            listen_tls_failing: Gauge::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
         };
@@ -166,6 +170,12 @@ impl Metrics {
             "Secrets served past their TTL while the store failed",
             self.secret_stale_served.clone(),
         );
+        r.register("listen_tls_reloads", "Changed files of listen_tls, read again", self.listen_tls_reloads.clone());
+        r.register(
+            "listen_tls_reload_failing",
+            "1 while the files of listen_tls are not good and the last good ones are in use",
+            self.listen_tls_failing.clone(),
+        );
         r.register("requests_in_flight", "Calls being served", self.in_flight.clone());
         r.register("connections", "Open connections from callers", self.connections.clone());
     }
@@ -209,6 +219,13 @@ impl Metrics {
     /// A caller's address was compared with its pod: `match`, or why not.
     pub fn bound(&self, result: &'static str) {
         self.pod_bindings.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// The files of `listen_tls` have changed, and are in use now or not good.
+    pub fn listen_tls_reloaded(&self, good: bool) {
+        let result = if good { "success" } else { "failure" };
+        self.listen_tls_reloads.get_or_create(&ResultLabels { result }).inc();
+        self.listen_tls_failing.set(i64::from(!good));
     }
 
     /// The exposition text (OpenMetrics 1.0), process metrics included.

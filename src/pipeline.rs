@@ -2,7 +2,6 @@
 
 pub mod answer;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 
 use crate::audit::{Record, Trail};
-use crate::authn::Authn;
+use crate::authn::{Authn, Source};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
@@ -64,7 +63,7 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> (Response<Answer>, Option<Established>) {
-        let Some(mut record) = self.record(connection.peer) else { return (self.refuse_unrecorded(), None) };
+        let Some(mut record) = self.record(connection) else { return (self.refuse_unrecorded(), None) };
         match self.road(request, connection, &mut record).await {
             Ok(Reached::Answer(answer)) => (self.finish(Ok(answer), record), None),
             Ok(Reached::WebSocket(answer, socket, upstream)) => {
@@ -81,7 +80,7 @@ impl Pipeline {
         request: Request<Incoming>,
         connection: &Connection,
     ) -> (Response<Answer>, Option<Established>) {
-        let Some(mut record) = self.record(connection.peer) else { return (self.refuse_unrecorded(), None) };
+        let Some(mut record) = self.record(connection) else { return (self.refuse_unrecorded(), None) };
         match self.open(request, connection, &mut record).await {
             Ok(Opened::Intercepted(tunnel)) => {
                 let answer = self.finish(Ok(established()), record);
@@ -96,13 +95,15 @@ impl Pipeline {
     }
 
     /// Whether a tunnel's credential is still good; asked again and again by what outlives a request.
-    pub async fn authenticate_again(&self, tunnel: &Tunnel, peer: IpAddr) -> Result<(), Error> {
+    pub async fn authenticate_again(&self, tunnel: &Tunnel, peer: Source) -> Result<(), Error> {
         self.authn.authenticate(Some(tunnel.credential()), peer).await.map(drop).map_err(Error::from)
     }
 
-    fn record(&self, peer: IpAddr) -> Option<Record> {
+    fn record(&self, connection: &Connection) -> Option<Record> {
         let place = self.trail.reserve()?;
-        Some(Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), peer))
+        let mut record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), connection.peer);
+        record.certificate.clone_from(&connection.certificate);
+        Some(record)
     }
 
     async fn open(
@@ -155,7 +156,7 @@ impl Pipeline {
 
     /// A message that the gate did not let through: it has no form, only a reason.
     pub fn refuse(&self, error: Error, connection: &Connection) -> Response<Answer> {
-        let Some(mut record) = self.record(connection.peer) else { return self.refuse_unrecorded() };
+        let Some(mut record) = self.record(connection) else { return self.refuse_unrecorded() };
         record.intercepted = connection.tunnel.is_some();
         self.finish(Err(error), record)
     }

@@ -1,12 +1,12 @@
 //! May it: an input in, a decision out.
 
-use std::net::IpAddr;
 use std::time::SystemTime;
 
 use http::HeaderMap;
 
 use crate::BoxFuture;
-use crate::authn::Identity;
+use crate::authn::{Identity, Source};
+use crate::ca::ClientName;
 
 pub mod fixed;
 pub mod input;
@@ -37,7 +37,9 @@ pub struct Input<'a> {
     /// `X-Agent-Id` as the caller claims it; empty when absent.
     pub agent_id: &'a str,
     /// The socket's peer, never a forwarded-for field.
-    pub source_ip: IpAddr,
+    pub source: Source,
+    /// The name in the client certificate that the peer showed, verified.
+    pub certificate: Option<&'a ClientName>,
     /// Whether the call was read inside an intercepted tunnel.
     pub intercepted: bool,
 }

@@ -6,15 +6,19 @@ pub mod forward;
 mod http2;
 mod passage;
 pub mod reverse;
+pub mod tls;
+pub mod unix;
 mod websocket;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::authn::Source;
 
 /// How long accepting rests when there are no descriptors left: long enough for some to be given back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -72,13 +76,31 @@ impl DrainStarter {
     }
 }
 
+/// Where connections come from.
+pub trait Listener: Send {
+    type Stream;
+
+    /// The next connection, and whose it is.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Source)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Source)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        Ok((stream, peer.ip().into()))
+    }
+}
+
 /// Accepts connections until the drain begins, then lets those that are open finish for at most the limit;
 /// without an end, for ever. Whatever goes wrong with one connection is its own affair.
-pub async fn accept<F>(
-    listener: TcpListener,
+pub async fn accept<L, F>(
+    listener: L,
     end: Option<(Drain, Duration)>,
-    mut serve: impl FnMut(TcpStream, SocketAddr) -> Option<F>,
+    mut serve: impl FnMut(L::Stream, Source) -> Option<F>,
 ) where
+    L: Listener,
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();

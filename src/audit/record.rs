@@ -10,7 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::visible;
 use super::writer::{Place, Trail};
-use crate::authn::Identity;
+use crate::authn::{Identity, Source};
+use crate::ca::ClientName;
 use crate::error::Code;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, method};
@@ -50,7 +51,9 @@ pub struct Record {
     place: Option<Place>,
     metrics: Arc<Metrics>,
     id: RequestId,
-    pub source_ip: IpAddr,
+    pub source: Source,
+    /// The name in the client certificate that the peer showed.
+    pub certificate: Option<Arc<ClientName>>,
     pub method: String,
     /// As the caller named it, canonical when it is a host at all.
     pub upstream_host: String,
@@ -82,7 +85,11 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     request_id: &'a str,
-    source_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_ip: Option<IpAddr>,
+    /// In place of an address, for a call through a Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_uid: Option<u32>,
     auth_method: &'static str,
     identity: Option<Who<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -111,6 +118,12 @@ struct Who<'a> {
     kind: &'static str,
     #[serde(flatten)]
     attributes: Attributes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spiffe_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_subject: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -136,7 +149,7 @@ enum Attributes<'a> {
 }
 
 impl Record {
-    pub fn new(trail: Trail, place: Place, metrics: Arc<Metrics>, source_ip: IpAddr) -> Record {
+    pub fn new(trail: Trail, place: Place, metrics: Arc<Metrics>, source: Source) -> Record {
         metrics.in_flight.inc();
         Record {
             started: Instant::now(),
@@ -145,7 +158,8 @@ impl Record {
             place: Some(place),
             metrics,
             id: RequestId::generate(),
-            source_ip,
+            source,
+            certificate: None,
             method: String::new(),
             upstream_host: String::new(),
             route: None,
@@ -186,9 +200,10 @@ impl Record {
             timestamp,
             kind: "call",
             request_id: self.id.as_str(),
-            source_ip: self.source_ip,
+            source_ip: self.source.ip(),
+            peer_uid: self.source.uid(),
             auth_method: self.auth_method,
-            identity: self.identity.as_deref().map(Who::from),
+            identity: self.identity.as_deref().map(|identity| Who::of(identity, self)),
             agent_id: &self.agent_id,
             method: &self.method,
             upstream_host: &self.upstream_host,
@@ -212,8 +227,8 @@ impl Record {
     }
 }
 
-impl<'a> From<&'a Identity> for Who<'a> {
-    fn from(identity: &'a Identity) -> Who<'a> {
+impl<'a> Who<'a> {
+    fn of(identity: &'a Identity, record: &'a Record) -> Who<'a> {
         let attributes = match identity {
             Identity::Kubernetes(workload) => Attributes::Kubernetes {
                 cluster: workload.cluster.as_deref(),
@@ -227,7 +242,12 @@ impl<'a> From<&'a Identity> for Who<'a> {
                 Attributes::Static { user_id: &user.id, user_email: &user.email, user_org: &user.org }
             }
         };
-        Who { kind: identity.kind(), attributes }
+        let (spiffe_id, certificate_subject) = match record.certificate.as_deref() {
+            Some(ClientName::Spiffe(id)) => (Some(id.as_str()), None),
+            Some(ClientName::Subject(subject)) => (None, Some(subject.as_str())),
+            None => (None, None),
+        };
+        Who { kind: identity.kind(), attributes, peer_uid: record.source.uid(), spiffe_id, certificate_subject }
     }
 }
 

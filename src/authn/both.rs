@@ -1,6 +1,5 @@
 //! Looks at a token here first, so that garbage never reaches the API server, and then asks the API server.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::jwks::Jwks;
 use super::token_review::TokenReviewer;
-use super::{Authenticator, Error, Identity};
+use super::{Authenticator, Error, Identity, Source};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -23,7 +22,7 @@ impl Both {
         Both { here, there }
     }
 
-    async fn judge(&self, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn judge(&self, credential: &Credential, peer: Source) -> Result<Arc<Identity>, Error> {
         let Credential::Token(token) = credential else { return Err(Error::SessionDisabled) };
         // Its age says nothing here: the API server knows whether the workload is still there.
         let found = self.here.verify(token.expose_secret(), Duration::MAX).await?;
@@ -41,7 +40,7 @@ impl Authenticator for Both {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(self.judge(credential, peer))
     }

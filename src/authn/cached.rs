@@ -1,6 +1,5 @@
 //! What the authenticator said a moment ago: a decorator that asks once per token and TTL.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::token::has_passed;
-use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Sha256, Unavailable};
+use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Sha256, Source, Unavailable};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -61,7 +60,7 @@ impl<A: Authenticator + 'static> Cached<A> {
         key
     }
 
-    async fn at(&self, credential: &Credential, peer: IpAddr, now: SystemTime) -> Result<Arc<Identity>, Error> {
+    async fn at(&self, credential: &Credential, peer: Source, now: SystemTime) -> Result<Arc<Identity>, Error> {
         let key = self.key(credential);
         if let Some(identity) = self.answers.accepted.get(&key).await {
             return unexpired(identity, now);
@@ -71,7 +70,7 @@ impl<A: Authenticator + 'static> Cached<A> {
         unexpired(identity, now + asked.elapsed())
     }
 
-    async fn ask(&self, key: Sha256, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn ask(&self, key: Sha256, credential: &Credential, peer: Source) -> Result<Arc<Identity>, Error> {
         let (inner, answers, credential) = (self.inner.clone(), self.answers.clone(), credential.clone());
         let flight = async move { answers.once(key, inner.authenticate(&credential, peer)).await };
         let task = tokio::spawn(flight.in_current_span());
@@ -126,7 +125,7 @@ impl<A: Authenticator + 'static> Authenticator for Cached<A> {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(self.at(credential, peer, SystemTime::now()))
     }
@@ -161,7 +160,7 @@ mod tests {
         fn authenticate<'a>(
             &'a self,
             credential: &'a Credential,
-            _: IpAddr,
+            _: Source,
         ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
             Box::pin(async move {
                 self.calls.fetch_add(1, Ordering::SeqCst);
@@ -407,7 +406,7 @@ mod tests {
     async fn a_panic_below_is_an_outage_not_the_end() {
         struct Panics;
         impl Authenticator for Panics {
-            fn authenticate<'a>(&'a self, _: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+            fn authenticate<'a>(&'a self, _: &'a Credential, _: Source) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
                 Box::pin(async { panic!("played") })
             }
         }

@@ -1,11 +1,10 @@
 //! Several clusters: a token is judged by the one that its issuer names, and by no other.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::token::Claims;
-use super::{Authenticator, Error, Identity};
+use super::{Authenticator, Error, Identity, Source};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -45,7 +44,7 @@ impl Clusters {
         }
     }
 
-    async fn judge(&self, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn judge(&self, credential: &Credential, peer: Source) -> Result<Arc<Identity>, Error> {
         let issuer = match credential {
             Credential::Token(_) => Claims::read(credential.expose(), SystemTime::now())?.issuer,
             Credential::SessionSecret(_) => return Err(Error::SessionDisabled),
@@ -58,7 +57,7 @@ impl Authenticator for Clusters {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(self.judge(credential, peer))
     }
@@ -86,7 +85,7 @@ mod tests {
     struct Named(&'static str);
 
     impl Authenticator for Named {
-        fn authenticate<'a>(&'a self, _: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+        fn authenticate<'a>(&'a self, _: &'a Credential, _: Source) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
             let user = User { id: self.0.to_owned(), ..User::default() };
             Box::pin(std::future::ready(Ok(Arc::new(Identity::Static(user)))))
         }

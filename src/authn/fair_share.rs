@@ -4,7 +4,6 @@
 //! unknown token has to pass its peer's own bucket first, which holds half of the whole. Buckets hold one second's
 //! worth, so after a quiet time one second may see that much on top.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use governor::{Quota, RateLimiter};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::{Sha256, Unavailable};
+use super::{Sha256, Source, Unavailable};
 
 /// Peers with a bucket of their own at one time. A peer that falls out begins anew with a full bucket; the general one holds.
 const MAX_PEERS: u64 = 4096;
@@ -36,7 +35,7 @@ pub struct FairShare<C: Clock = DefaultClock> {
     /// None if the cap is too small to divide.
     reserve: Option<Bucket<C>>,
     per_peer: Quota,
-    peers: Cache<IpAddr, Arc<Bucket<C>>>,
+    peers: Cache<Source, Arc<Bucket<C>>>,
     good_before: Cache<Sha256, ()>,
 }
 
@@ -76,7 +75,7 @@ where
     }
 
     /// Takes the right to one review of the token with this digest, or says that there is none left this moment. Never waits.
-    pub async fn draw(&self, token: &Sha256, peer: IpAddr) -> Result<(), Unavailable> {
+    pub async fn draw(&self, token: &Sha256, peer: Source) -> Result<(), Unavailable> {
         let granted = if self.good_before.contains_key(token) {
             self.reserve.as_ref().is_some_and(|reserve| reserve.check().is_ok()) || self.general.check().is_ok()
         } else {
@@ -85,11 +84,9 @@ where
         if granted { Ok(()) } else { Err(Unavailable::Throttled) }
     }
 
-    async fn bucket_of(&self, peer: IpAddr) -> Arc<Bucket<C>> {
+    async fn bucket_of(&self, peer: Source) -> Arc<Bucket<C>> {
         self.peers
-            .get_with(peer.to_canonical(), async {
-                Arc::new(Bucket::direct_with_clock(self.per_peer, self.clock.clone()))
-            })
+            .get_with(peer, async { Arc::new(Bucket::direct_with_clock(self.per_peer, self.clock.clone())) })
             .await
     }
 
@@ -106,6 +103,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use governor::clock::FakeRelativeClock;
 
@@ -114,8 +113,8 @@ mod tests {
         (FairShare::with_clock(NonZeroU32::new(per_second).unwrap(), 100, clock.clone()), clock)
     }
 
-    fn peer(n: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, n])
+    fn peer(n: u8) -> Source {
+        IpAddr::from([10, 0, 0, n]).into()
     }
 
     fn token(n: u16) -> Sha256 {
@@ -124,7 +123,7 @@ mod tests {
         digest
     }
 
-    async fn granted<C: Clock + Clone + Send + Sync + 'static>(share: &FairShare<C>, tries: u16, from: IpAddr) -> usize
+    async fn granted<C: Clock + Clone + Send + Sync + 'static>(share: &FairShare<C>, tries: u16, from: Source) -> usize
     where
         C::Instant: Send + Sync,
     {
@@ -195,7 +194,7 @@ mod tests {
     async fn memory_is_bounded_whatever_the_number_of_peers() {
         let (share, _) = share(50);
         for n in 0..3 * MAX_PEERS as u32 {
-            let _ = share.draw(&token(0), IpAddr::from(n.to_be_bytes())).await;
+            let _ = share.draw(&token(0), IpAddr::from(n.to_be_bytes()).into()).await;
         }
         share.peers.run_pending_tasks().await;
         assert!(share.peers.entry_count() <= MAX_PEERS);
@@ -206,6 +205,6 @@ mod tests {
         let (share, _) = share(50);
         assert_eq!(granted(&share, 1000, peer(1)).await, 25);
         let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
-        assert_eq!(granted(&share, 1000, mapped).await, 0);
+        assert_eq!(granted(&share, 1000, mapped.into()).await, 0);
     }
 }

@@ -14,7 +14,7 @@ use super::cluster::{Cluster, Environment};
 use super::played::{PEER, Play, PlayedApiServer, Pod, honest, in_an_hour, mint, mint_for, refused};
 use super::session::{Session, SessionSecret};
 use super::token_review::TokenReviewer;
-use super::{Authn, Blame, Error, Identity, KubernetesSettings, Unavailable, User, Workload};
+use super::{Authn, Blame, Error, Identity, KubernetesSettings, Source, Unavailable, User, Workload};
 use crate::request::Credential;
 
 const SECRET: &str = "a session secret of some length";
@@ -50,7 +50,7 @@ impl World {
         Self { server, authn, pod, reviews }
     }
 
-    async fn from(&self, token: &str, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn from(&self, token: &str, peer: Source) -> Result<Arc<Identity>, Error> {
         self.authn.authenticate(Some(&bearer(token)), peer).await
     }
 
@@ -316,7 +316,7 @@ async fn h16_a_flood_of_bad_tokens_is_capped_and_a_good_workload_is_unaffected()
     let began = Instant::now();
     let (mut throttled, mut refusals) = (0, 0);
     for n in 0..2000 {
-        let peer = IpAddr::from([10, 9, 9, (n % 4) as u8]);
+        let peer = Source::from(IpAddr::from([10, 9, 9, (n % 4) as u8]));
         match world.from(&token(n), peer).await {
             Err(Error::Unavailable(Unavailable::Throttled)) => throttled += 1,
             Err(Error::Refused(_)) => refusals += 1,
@@ -331,7 +331,7 @@ async fn h16_a_flood_of_bad_tokens_is_capped_and_a_good_workload_is_unaffected()
     // The reserve holds ten; the flood has not touched it.
     world.server.play(Play::Honest);
     for _ in 0..10 {
-        assert!(world.from(&good, IpAddr::from([10, 9, 9, 1])).await.is_ok());
+        assert!(world.from(&good, IpAddr::from([10, 9, 9, 1]).into()).await.is_ok());
     }
 }
 

@@ -1,7 +1,6 @@
 //! Judges tokens here, by the keys that the API server signs with: offline, and blind to what happens to a workload after
 //! its token was issued (docs/jwks.md).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::api_server::ApiServer;
 use super::token::{Claims, Parts};
 use super::token_review::lists;
-use super::{Authenticator, Error, Identity, KubernetesSettings, Workload};
+use super::{Authenticator, Error, Identity, KubernetesSettings, Source, Workload};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -103,7 +102,7 @@ impl Authenticator for Jwks {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        _: IpAddr,
+        _: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(async move {
             match credential {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::KubernetesSettings;
+use super::{KubernetesSettings, Source};
 
 /// A ServiceAccount token by its looks; nobody signed it.
 pub fn mint(claims: &Value) -> String {
@@ -207,7 +207,7 @@ pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
     }
 }
 
-pub const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3));
+pub const PEER: Source = Source::Ip(IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3)));
 
 fn tls(certificate: Certificate) -> (TlsAcceptor, String) {
     let authority = || {

@@ -1,12 +1,11 @@
 //! The session secret: one shared secret, one configured user.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::{Authenticator, Error, Identity, Sha256, User, sha256};
+use super::{Authenticator, Error, Identity, Sha256, Source, User, sha256};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -59,7 +58,7 @@ impl Authenticator for Session {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        _: IpAddr,
+        _: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         let outcome = match credential {
             Credential::SessionSecret(presented) if self.secret.matches(presented.expose_secret()) => {
@@ -103,7 +102,7 @@ mod tests {
     async fn the_secret_yields_the_configured_user() {
         let user = User { id: "alice".into(), email: "alice@example.com".into(), org: "engineering".into() };
         let session = Session::new(SessionSecret::new(&secret("correct horse battery")).unwrap(), user.clone());
-        let peer = IpAddr::from([127, 0, 0, 1]);
+        let peer = std::net::IpAddr::from([127, 0, 0, 1]).into();
 
         let good = Credential::SessionSecret(secret("correct horse battery"));
         assert_eq!(*session.authenticate(&good, peer).await.unwrap(), Identity::Static(user));

@@ -1,6 +1,5 @@
 //! Asks the API server who a token belongs to (`authentication.k8s.io/v1` `TokenReview`).
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::api_server::ApiServer;
 use super::fair_share::FairShare;
 use super::token::Claims;
-use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Unavailable, Workload, sha256};
+use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Source, Unavailable, Workload, sha256};
 use crate::BoxFuture;
 use crate::request::Credential;
 
@@ -56,7 +55,7 @@ impl TokenReviewer {
         }
     }
 
-    async fn judge(&self, token: &str, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn judge(&self, token: &str, peer: Source) -> Result<Arc<Identity>, Error> {
         let claims = Claims::read(token, SystemTime::now())?;
         let digest = sha256(token);
         self.share.draw(&digest, peer).await?;
@@ -131,7 +130,7 @@ impl Authenticator for TokenReviewer {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         match credential {
             Credential::Token(token) => Box::pin(self.judge(token.expose_secret(), peer)),

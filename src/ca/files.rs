@@ -86,7 +86,7 @@ impl Kept {
 
     fn read(&self) -> Result<Authority, Error> {
         let key = read_key(&self.key)?;
-        let cert = read(&self.cert, open(&self.cert)?)?;
+        let cert = read_pem(&self.cert)?;
         Authority::read(&cert, &key, OffsetDateTime::now_utc()).map_err(|error| match error {
             // Of which of the two files these speak is in their texts.
             Error::File { .. } => error,
@@ -95,8 +95,14 @@ impl Kept {
     }
 }
 
-/// The mode is asked of the opened file, not of its name.
-fn read_key(path: &Path) -> Result<Zeroizing<String>, Error> {
+/// A PEM file that anybody may read.
+pub fn read_pem(path: &Path) -> Result<Zeroizing<String>, Error> {
+    read(path, open(path)?)
+}
+
+/// A key's PEM file, unless others than its owner and group can read it. The mode is asked of the opened file, not of
+/// its name.
+pub fn read_key(path: &Path) -> Result<Zeroizing<String>, Error> {
     let file = open(path)?;
     let mode = file.metadata().map_err(|error| failed(path, &error))?.mode() & 0o7777;
     if mode & 0o007 != 0 {

@@ -1,16 +1,33 @@
 //! Addresses, networks and service URLs as they are written in the configuration.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::Endpoint;
 use super::mistakes::quoted;
 use crate::route::metadata::is_metadata;
 
-/// An address to listen on: `IP:port`; port 0 lets the system choose.
+/// The path of a Unix socket is shorter, in bytes (`sun_path` of unix(7), which has a NUL at its end).
+const SUN_PATH: usize = 108;
+
+/// An entry of `listen`: `IP:port`, or `unix:` and an absolute path.
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let Some(path) = text.strip_prefix("unix:") else { return listen(text).map(Endpoint::Tcp) };
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err(format!("{} needs an absolute path such as unix:/run/veilwarden.sock", quoted(text)));
+    }
+    if path.len() >= SUN_PATH || path.contains('\0') {
+        return Err(format!("{}: the path of a Unix socket is shorter than {SUN_PATH} bytes", quoted(text)));
+    }
+    Ok(Endpoint::Unix(PathBuf::from(path)))
+}
+
+/// A TCP address to listen on: `IP:port`; port 0 lets the system choose.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if text.starts_with("unix:") {
-        return Err("listening on a Unix socket is not supported yet".to_owned());
+        return Err("only listen takes a Unix socket; give an IP address and port".to_owned());
     }
     text.parse().map_err(|_| {
         let example = match text.rsplit_once(':') {
@@ -83,10 +100,22 @@ mod tests {
             ("localhost:8088", "\"localhost:8088\" is not an IP address and port; did you mean \"127.0.0.1:8088\"?"),
             (":8088", "\":8088\" is not an IP address and port; did you mean \"0.0.0.0:8088\"?"),
             ("8088", "\"8088\" is not an IP address and port such as 127.0.0.1:8088"),
-            ("unix:/run/v.sock", "listening on a Unix socket is not supported yet"),
+            ("unix:/run/v.sock", "only listen takes a Unix socket; give an IP address and port"),
             ("127.0.0.1:99999", "\"127.0.0.1:99999\" is not an IP address and port such as 127.0.0.1:8088"),
         ] {
             assert_eq!(listen(text).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_an_absolute_path() {
+        assert_eq!(endpoint("unix:/run/v.sock"), Ok(Endpoint::Unix(PathBuf::from("/run/v.sock"))));
+        assert_eq!(endpoint("unix:/run/v.sock").unwrap().to_string(), "unix:/run/v.sock");
+        assert_eq!(endpoint("[::1]:1").unwrap().to_string(), "[::1]:1");
+        let longest = format!("unix:/{}", "a".repeat(SUN_PATH - 2));
+        assert!(endpoint(&longest).is_ok());
+        for text in ["unix:", "unix:v.sock", "unix:./v.sock", "unix:/run/", "unix:/", &format!("{longest}a")] {
+            assert!(endpoint(text).unwrap_err().contains("path"), "{text}");
         }
     }
 

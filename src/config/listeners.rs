@@ -1,20 +1,32 @@
-//! `listen`, `admin_listen` and `allow_peers`.
+//! `listen`, `listen_tls`, `admin_listen` and `allow_peers`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
 use super::mistakes::Report;
 use super::overrides::{Given, Outside};
 use super::place::Place;
-use super::{address, raw};
+use super::{Endpoint, address, raw};
+
+/// TLS on the TCP addresses of `listen`. Nothing has been read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Roots of client certificates, PEM; `None`: none are asked for.
+    pub client_ca: Option<PathBuf>,
+}
 
 /// Where calls come in. A flag or variable replaces the file's whole list; the variable separates with commas.
-pub(super) fn listen(file: &raw::OneOrMany, outside: &Outside, report: &mut Report) -> Vec<SocketAddr> {
+pub(super) fn listen(file: &raw::OneOrMany, outside: &Outside, report: &mut Report) -> Vec<Endpoint> {
     let mut addresses = Vec::new();
     for given in given_addresses(file, outside) {
-        let Some(address) = report.take(&given.from, address::listen(&given.value)) else { continue };
-        if address.port() != 0 && addresses.contains(&address) {
+        let Some(address) = report.take(&given.from, address::endpoint(&given.value)) else { continue };
+        if address.address().is_none_or(|address| address.port() != 0) && addresses.contains(&address) {
             report.add(&given.from, format!("{address} is listed twice"));
         }
         addresses.push(address);
@@ -42,16 +54,32 @@ fn given_addresses(file: &raw::OneOrMany, outside: &Outside) -> Vec<Given> {
 }
 
 /// Health and metrics; `None`: off. `listen` is what must not be the same.
-pub(super) fn admin(file: &str, listen: &[SocketAddr], outside: &Outside, report: &mut Report) -> Option<SocketAddr> {
+pub(super) fn admin(file: &str, listen: &[Endpoint], outside: &Outside, report: &mut Report) -> Option<SocketAddr> {
     let given = outside.or_file("--admin-listen", outside.flags.admin_listen.as_deref(), "admin_listen", file);
     if given.value == "off" {
         return None;
     }
     let address = report.take(&given.from, address::listen(&given.value))?;
-    if address.port() != 0 && listen.contains(&address) {
+    if address.port() != 0 && listen.contains(&Endpoint::Tcp(address)) {
         report.add(&given.from, format!("{address} is the address of listen"));
     }
     Some(address)
+}
+
+/// The `listen_tls` section.
+pub(super) fn tls(file: &raw::ListenTls, report: &mut Report) -> Option<ListenTls> {
+    let place = Place::of("listen_tls");
+    match (file.cert_file.as_str(), file.key_file.as_str(), file.client_ca_file.as_str()) {
+        ("", "", "") => {}
+        ("", "", _) => report.add(&place.key("client_ca_file"), "needs cert_file and key_file beside it"),
+        ("", _, _) => report.add(&place.key("key_file"), "needs cert_file beside it"),
+        (_, "", _) => report.add(&place.key("cert_file"), "needs key_file beside it"),
+        (cert, key, client_ca) => {
+            let client_ca = (!client_ca.is_empty()).then(|| PathBuf::from(client_ca));
+            return Some(ListenTls { cert: PathBuf::from(cert), key: PathBuf::from(key), client_ca });
+        }
+    }
+    None
 }
 
 /// Networks in a list of the file.

@@ -31,15 +31,15 @@ pub(super) use secret::{DopplerStore, SecretEntry, SecretStores};
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "veilwarden configuration")]
 pub(super) struct File {
-    /// Where calls come in: one address and port, or a list of them. Flag `--listen` (repeatable).
-    /// `unix:PATH` is not supported yet.
+    /// Where calls come in: one address and port, or a list of them. `unix:` and an absolute path is a Unix socket, made
+    /// with mode 0660. Flag `--listen` (repeatable).
     pub listen: OneOrMany,
-    /// TLS on `listen`.
-    #[schemars(extend("x-later" = true))]
+    /// TLS on the TCP addresses of `listen`, with HTTP/2 and HTTP/1.1. Unix sockets stay in clear. The files are read
+    /// again when they change.
     pub listen_tls: ListenTls,
     /// Health and metrics. `off` turns the admin listener off. Flag `--admin-listen`.
     pub admin_listen: String,
-    /// Networks (CIDR) whose hosts may connect to `listen`. Empty: all.
+    /// Networks (CIDR) whose hosts may connect to `listen`. Empty: all. Says nothing about Unix sockets.
     pub allow_peers: Vec<String>,
     /// Where the CA that veilwarden makes is kept. Flag `--state-dir`. Empty: `$STATE_DIRECTORY`, else
     /// `$XDG_STATE_HOME/veilwarden`, else `~/.local/state/veilwarden`.
@@ -99,9 +99,10 @@ impl Default for File {
 pub(super) struct ListenTls {
     /// The certificate chain, PEM.
     pub cert_file: String,
-    /// Its private key, PEM.
+    /// Its private key, PEM. Others than its owner and group must not be able to read it.
     pub key_file: String,
-    /// Roots for client certificates, PEM. Empty: none are asked for.
+    /// Roots for client certificates, PEM. A client may show none; one that these roots have not signed is refused. Its
+    /// SPIFFE id or else its subject joins the identity, and is never a credential. Empty: none are asked for.
     pub client_ca_file: String,
 }
 

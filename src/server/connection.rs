@@ -114,8 +114,7 @@ impl Service<'_> {
     /// As `answer`, for what the gate has not seen.
     async fn answer_http2(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let to_head = *request.method() == Method::HEAD;
-        let scheme = if self.connection.tunnel.is_some() { "https" } else { "http" };
-        let answer = match gate::message::check(&mut request, scheme, &self.http.limits) {
+        let answer = match gate::message::check(&mut request, self.connection.scheme(), &self.http.limits) {
             Ok(()) => self.answer(request).await?,
             Err(refusal) => {
                 let busy = self.handle.busy();

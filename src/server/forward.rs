@@ -4,7 +4,6 @@ mod hello;
 mod intercept;
 mod relay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::upgrade::Upgraded;
@@ -14,6 +13,7 @@ use super::connection::Http;
 use super::{Drain, websocket};
 use crate::ca::Ca;
 use crate::pipeline::Established;
+use crate::stages::Connection;
 
 /// The caller's end of a tunnel.
 type Bytes = TokioIo<Upgraded>;
@@ -29,10 +29,19 @@ pub struct Forward {
 
 impl Forward {
     /// Runs what follows to its end.
-    pub async fn go_on(&self, http: &Arc<Http>, bytes: Upgraded, established: Established, peer: IpAddr, drain: Drain) {
+    pub async fn go_on(
+        &self,
+        http: &Arc<Http>,
+        bytes: Upgraded,
+        established: Established,
+        connection: Connection,
+        drain: Drain,
+    ) {
+        let peer = connection.peer;
         match (established, &self.ca) {
             (Established::Intercepted(tunnel), Some(ca)) => {
-                intercept::run(http, ca, TokioIo::new(bytes), tunnel, peer, drain).await;
+                let connection = Connection { tunnel: Some(tunnel.clone()), ..connection };
+                intercept::run(http, ca, TokioIo::new(bytes), connection, &tunnel, drain).await;
             }
             (Established::Intercepted(_), None) => tracing::error!("a tunnel without a CA"),
             (Established::Relayed(relay, record), _) => {

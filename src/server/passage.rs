@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::audit::Record;
+use crate::authn::Source;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::stages::Tunnel;
@@ -62,7 +62,7 @@ impl Passage {
         caller: impl AsyncRead + AsyncWrite + Unpin,
         upstream: impl AsyncRead + AsyncWrite + Unpin,
         tunnel: &Tunnel,
-        peer: IpAddr,
+        peer: Source,
         patience: Option<Duration>,
     ) {
         let ended = tokio::select! {
@@ -135,7 +135,7 @@ impl Passage {
 }
 
 /// Returns when the authenticator no longer takes the credential. That it cannot be asked is a refusal too.
-async fn refusal(pipeline: &Pipeline, tunnel: &Tunnel, peer: IpAddr) -> Error {
+async fn refusal(pipeline: &Pipeline, tunnel: &Tunnel, peer: Source) -> Error {
     loop {
         tokio::time::sleep(pipeline.recheck).await;
         if let Err(error) = pipeline.authenticate_again(tunnel, peer).await {

@@ -1,52 +1,115 @@
-//! The listener that workloads talk to.
+//! The listeners that workloads talk to.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::Drain;
 use super::connection::Http;
 use super::forward::Forward;
+use super::tls::Tls;
+use crate::authn::Source;
+use crate::gate::frames::Frames;
 use crate::stages::Connection;
 
-/// What every connection of the listener needs.
+/// What every connection of the listeners needs.
 pub struct Reverse {
     pub http: Arc<Http>,
     pub forward: Forward,
-    /// Peers that may connect; all when empty.
+    /// Peers that may connect over TCP; all when empty.
     pub allow_peers: Vec<IpNet>,
+    /// `None`: what comes over TCP is in clear.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Reverse {
-    /// Serves one connection, unless its peer may not connect.
+    /// Serves one connection over TCP, unless its peer may not connect.
     pub fn serve(
         self: &Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        peer: Source,
         drain: Drain,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let peer = peer.ip().to_canonical();
-        if !self.allow_peers.is_empty() && !self.allow_peers.iter().any(|cidr| cidr.contains(&peer)) {
+        let allowed = |ip| self.allow_peers.iter().any(|cidr| cidr.contains(&ip));
+        if !self.allow_peers.is_empty() && !peer.ip().is_some_and(allowed) {
             tracing::info!(%peer, "connection refused: the peer is not in allow_peers");
             return None;
         }
         // Small messages go out at once; a failure here costs latency only.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(self);
-        Some(async move { server.run(stream, peer, drain).await })
+        Some(async move {
+            let connections = &server.http.pipeline.metrics.connections;
+            connections.inc();
+            match &server.tls {
+                // A handshake is large, and most listeners are in clear.
+                Some(tls) => Box::pin(server.shake_hands(tls, stream, peer, drain)).await,
+                None => server.run(stream, Connection::from(peer), drain).await,
+            }
+            connections.dec();
+        })
     }
 
-    async fn run(&self, stream: TcpStream, peer: IpAddr, drain: Drain) {
-        let connections = &self.http.pipeline.metrics.connections;
-        connections.inc();
-        let connection = Connection { peer, tunnel: None };
-        if let Some((bytes, established)) = self.http.serve(stream, &connection, drain.clone()).await {
+    /// Serves one connection over a Unix socket: whom its file lets connect, may, and TLS would protect nothing.
+    pub fn serve_unix(
+        self: &Arc<Self>,
+        stream: UnixStream,
+        peer: Source,
+        drain: Drain,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let server = Arc::clone(self);
+        Some(async move {
+            let connections = &server.http.pipeline.metrics.connections;
+            connections.inc();
+            server.run(stream, Connection::from(peer), drain).await;
+            connections.dec();
+        })
+    }
+
+    async fn run<IO>(&self, io: IO, connection: Connection, drain: Drain)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Some((bytes, established)) = self.http.serve(io, &connection, drain.clone()).await {
             // A large future that few connections need.
-            Box::pin(self.forward.go_on(&self.http, bytes, established, peer, drain)).await;
+            Box::pin(self.forward.go_on(&self.http, bytes, established, connection, drain)).await;
         }
-        connections.dec();
+    }
+
+    async fn shake_hands(&self, tls: &Tls, stream: TcpStream, peer: Source, drain: Drain) {
+        let limit = self.http.limits.header_timeout;
+        let shaken = tokio::time::timeout(limit, tls.accept(stream)).await;
+        match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok((stream, certificate)) => {
+                let connection = Connection { certificate, tls: true, ..Connection::from(peer) };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    self.http.serve_http2(Frames::new(stream, self.http.limits), &connection, drain).await;
+                } else {
+                    self.run(stream, connection, drain).await;
+                }
+            }
+            Err(error) => log_failure(peer, &error),
+        }
+    }
+}
+
+/// Whoever shows a certificate that is not to be trusted is worth a line; whoever only looks whether the port is open, or
+/// speaks in clear, is not.
+fn log_failure(peer: Source, error: &io::Error) {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let about_certificate = matches!(
+        cause,
+        Some(
+            rustls::Error::InvalidCertificate(_) | rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(_)
+        )
+    );
+    if about_certificate || error.get_ref().is_some_and(|cause| cause.is::<crate::ca::BadName>()) {
+        tracing::info!(%peer, %error, "no TLS session");
+    } else {
+        tracing::debug!(%peer, %error, "no TLS session");
     }
 }

@@ -1,6 +1,5 @@
 //! A WebSocket that the upstream has opened: its frames pass as the bytes they are.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
@@ -8,6 +7,7 @@ use hyper_util::rt::TokioIo;
 
 use super::passage::Passage;
 use crate::audit::Record;
+use crate::authn::Source;
 use crate::pipeline::Pipeline;
 use crate::stages::WebSocket;
 
@@ -21,7 +21,7 @@ pub async fn run(
     upstream: Upgraded,
     socket: &WebSocket,
     record: Box<Record>,
-    peer: IpAddr,
+    peer: Source,
 ) {
     let (caller, upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
     Passage::new(record).run(pipeline, caller, upstream, socket.tunnel(), peer, Some(PATIENCE)).await;

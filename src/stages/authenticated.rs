@@ -120,7 +120,8 @@ impl<B> Authenticated<B> {
             identity: &self.identity,
             headers: &call.headers,
             agent_id: &call.agent_id,
-            source_ip: call.peer,
+            source: call.peer,
+            certificate: call.certificate.as_deref(),
             intercepted: call.addressee.is_in_tunnel(),
         }
     }

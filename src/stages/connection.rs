@@ -1,15 +1,32 @@
 //! What a connection says about every call on it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Tunnel;
+use crate::authn::Source;
+use crate::ca::ClientName;
 
 /// What is known of a connection beside its bytes.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// The address of the socket's other end.
-    pub peer: IpAddr,
+    /// The socket's other end.
+    pub peer: Source,
+    /// The name in the certificate that the peer showed, verified, when the listener asks for one.
+    pub certificate: Option<Arc<ClientName>>,
+    /// Whether it came over TLS to a listener of ours.
+    pub tls: bool,
     /// The tunnel that it is the inside of.
     pub tunnel: Option<Arc<Tunnel>>,
+}
+
+impl Connection {
+    /// A connection of which only the socket is known.
+    pub fn from(peer: Source) -> Connection {
+        Connection { peer, certificate: None, tls: false, tunnel: None }
+    }
+
+    /// What came over TLS, or from inside of a tunnel, was sent for `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls || self.tunnel.is_some() { "https" } else { "http" }
+    }
 }

@@ -1,7 +1,6 @@
 //! A call as it came in, through the strict request gate.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
@@ -10,7 +9,8 @@ use http::{Method, Uri, Version};
 
 use super::{Addressee, Authenticated, Connection, Destination};
 use crate::audit::Record;
-use crate::authn::Authn;
+use crate::authn::{Authn, Source};
+use crate::ca::ClientName;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::request::credential::{self, BadCredential};
@@ -45,7 +45,8 @@ pub struct Received<B> {
     /// It asks for a WebSocket; the route says whether there are any.
     pub(super) handshake: Option<Handshake>,
     pub(super) body: B,
-    pub(super) peer: IpAddr,
+    pub(super) peer: Source,
+    pub(super) certificate: Option<Arc<ClientName>>,
     credential: Result<Option<Credential>, BadCredential>,
 }
 
@@ -54,7 +55,7 @@ impl<B> Received<B> {
     pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
         let Parts { method, uri, version, mut headers, .. } = parts;
         record.method = method.as_str().to_owned();
-        let Connection { peer, tunnel } = arrival.connection;
+        let Connection { peer, certificate, tunnel, .. } = arrival.connection;
         let destination = Destination::of(&uri, version, tunnel.as_ref());
         record.forward = destination.is_forward();
         record.intercepted = tunnel.is_some();
@@ -99,6 +100,7 @@ impl<B> Received<B> {
             handshake,
             body,
             peer: *peer,
+            certificate: certificate.clone(),
             credential,
         })
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use veilwarden::BoxFuture;
 use veilwarden::audit::{Record, Trail};
 use veilwarden::authn::session::{Session, SessionSecret};
-use veilwarden::authn::{Authn, User};
+use veilwarden::authn::{Authn, Source, User};
 use veilwarden::config::{AuditOutput, AuditSettings, Config, Overrides, WhenFull};
 use veilwarden::metrics::Metrics;
 use veilwarden::policy::Off;
@@ -462,7 +462,7 @@ async fn n03_no_type_shows_a_secret_in_its_debug_output() {
     let off = AuditSettings { output: AuditOutput::Off, when_full: WhenFull::Drop };
     let (trail, _writer) = Trail::open(&off).unwrap();
     let place = trail.reserve().unwrap();
-    let peer = [127, 0, 0, 1].into();
+    let peer = Source::from(std::net::IpAddr::from([127, 0, 0, 1]));
     let mut record = Record::new(trail, place, metrics.clone(), peer);
     let rules = Rules { routes: Routes::compile(config.routes.clone()).unwrap(), policy: Box::new(Off) };
     let session = SessionSecret::new(config.session_secret.as_ref().unwrap()).unwrap();
@@ -475,7 +475,7 @@ async fn n03_no_type_shows_a_secret_in_its_debug_output() {
         .header("cookie", format!("t={}", world.session_secret()))
         .header("x-agent-id", world.session_secret());
     let (parts, body) = request.body(()).unwrap().into_parts();
-    let connection = Connection { peer, tunnel: None };
+    let connection = Connection::from(peer);
     let arrival = Arrival { connection: &connection, kubernetes: false, routes: &rules.routes };
     let received = Received::parse(parts, body, arrival, &mut record).unwrap();
     shown.push(format!("{received:?}"));

@@ -20,6 +20,7 @@ mod jwks;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod listeners;
 mod mutations;
 mod pods;
 mod policy;

@@ -54,6 +54,7 @@ pub struct World {
     kubernetes_lines: String,
     policy: String,
     rest: String,
+    listen: String,
     number: u64,
 }
 
@@ -104,6 +105,7 @@ impl World {
             kubernetes_lines: String::new(),
             policy: "{engine: config, default_allow: true}".to_owned(),
             rest: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -183,6 +185,12 @@ impl World {
         self
     }
 
+    /// `listen` (flow style); the first entry is what calls are sent to.
+    pub fn listen(mut self, entries: &str) -> World {
+        self.listen = entries.to_owned();
+        self
+    }
+
     /// Lines added at the top level of the configuration.
     pub fn config(mut self, lines: &str) -> World {
         self.rest.push_str(lines);
@@ -190,9 +198,11 @@ impl World {
         self
     }
 
-    fn yaml(&self) -> String {
+    /// The configuration as text.
+    pub fn yaml(&self) -> String {
         let (a, b, lines, policy, rest) = (self.a.address, self.b.address, &self.route_lines, &self.policy, &self.rest);
         let directory = self.directory.path().display();
+        let listen = &self.listen;
         let kubernetes = match &self.kubernetes {
             Some(kubernetes) => kubernetes.section(self.directory.path(), &self.kubernetes_lines),
             None => "{enabled: false}".to_owned(),
@@ -204,7 +214,7 @@ impl World {
         let (store_lines, more_secrets, more_routes) = (&self.store_lines, &self.more_secrets, &self.more_routes);
         let (canary_a, canary_b) = (self.canary_a(), self.canary_b());
         format!(
-            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nuser: {{id: alice, email: alice@example.com, org: engineering}}\n\
+            "listen: {listen}\nadmin_listen: 127.0.0.1:0\nuser: {{id: alice, email: alice@example.com, org: engineering}}\n\
              kubernetes: {kubernetes}\n\
              secrets:\n  - {{id: KEY_A, value: {canary_a}}}\n  - {{id: KEY_B, value: {canary_b}}}\n{more_secrets}\
              secret_stores: {{doppler: {doppler}{store_lines}}}\n\
@@ -243,7 +253,7 @@ impl World {
     pub async fn try_start(self) -> Result<Started, Errors> {
         let running = App::build(self.parsed()).await?.start().await?;
         Ok(Started {
-            proxy: running.listen[0],
+            proxy: running.listen[0].address().unwrap(),
             admin: running.admin_listen.unwrap(),
             a: self.a,
             b: self.b,
@@ -370,6 +380,13 @@ impl Started {
     pub async fn assert_works(&self, what: &str) {
         let answer = self.send(self.ok("")).await;
         assert_eq!(answer.status, 200, "{what}: then a good request: {answer:?}");
+    }
+
+    /// The audit record of the call with this request id.
+    pub async fn record_of(&self, id: &str) -> Value {
+        let find = || self.audit().into_iter().find(|record| record["request_id"] == id);
+        until("the audit record", || find().is_some()).await;
+        find().unwrap()
     }
 
     /// The audit records so far.

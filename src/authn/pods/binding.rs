@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::index::Answer;
 use super::object::Pod;
-use crate::authn::{DEFAULT_CLUSTER, Workload};
+use crate::authn::{DEFAULT_CLUSTER, Source, Workload};
 
 /// Why a call does not come from its token's pod. The words go to the log; callers are told no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Refusal {
     /// No pod of this node has this uid, namespace and name.
     UnknownPod { pod: String, node: String },
     /// The pod has other addresses.
-    WrongAddress { pod: String, expected: Vec<IpAddr>, found: IpAddr },
+    WrongAddress { pod: String, expected: Vec<IpAddr>, found: Source },
 }
 
 /// What was found about the token's pod.
@@ -59,14 +59,14 @@ pub fn is_elsewhere(workload: &Workload, settings: &Settings) -> bool {
 }
 
 /// Whether `peer` is one of the pod's addresses. A pod in the host's network may also come over loopback: the listener
-/// is then in the same network, which is all that the host's addresses say either.
-pub fn compare(pod: &Pod, peer: IpAddr) -> Result<(), Refusal> {
-    let found = peer.to_canonical();
-    if pod.addresses.contains(&found) || (pod.host_network && found.is_loopback()) {
+/// is then in the same network, which is all that the host's addresses say either. A Unix socket has no addresses.
+pub fn compare(pod: &Pod, peer: Source) -> Result<(), Refusal> {
+    let is_the_pods = |ip| pod.addresses.contains(&ip) || (pod.host_network && ip.is_loopback());
+    if peer.ip().is_some_and(is_the_pods) {
         return Ok(());
     }
     let name = format!("{}/{}", pod.namespace, pod.name);
-    Err(Refusal::WrongAddress { pod: name, expected: pod.addresses.clone(), found })
+    Err(Refusal::WrongAddress { pod: name, expected: pod.addresses.clone(), found: peer })
 }
 
 impl Refusal {
@@ -145,7 +145,7 @@ mod tests {
             (&["192.0.2.10"], true, "192.0.2.11", false),
             (&["192.0.2.10"], true, "10.244.1.7", false),
         ] {
-            let compared = compare(&pod(addresses, host_network), peer.parse().unwrap());
+            let compared = compare(&pod(addresses, host_network), peer.parse::<IpAddr>().unwrap().into());
             assert_eq!(compared.is_ok(), good, "{addresses:?} {host_network} {peer}: {compared:?}");
         }
     }
@@ -178,8 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn no_uid_stands_for_an_address() {
+        let compared = compare(&pod(&["192.0.2.10"], true), Source::Unix { uid: 0 });
+        assert_eq!(compared.unwrap_err().label(), "wrong_address");
+    }
+
+    #[test]
     fn the_log_names_the_addresses_and_the_caller_is_told_none() {
-        let refusal = compare(&pod(&["10.244.1.7"], false), "10.244.1.8".parse().unwrap()).unwrap_err();
+        let refusal =
+            compare(&pod(&["10.244.1.7"], false), "10.244.1.8".parse::<IpAddr>().unwrap().into()).unwrap_err();
         let text = refusal.to_string();
         for part in ["prod/api-1", "10.244.1.7", "10.244.1.8"] {
             assert!(text.contains(part) && !refusal.hint().contains(part), "{text}");

@@ -1,6 +1,5 @@
 //! A decorator that looks at the caller's pod, for each call anew.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::index::Answer;
 use super::object::{Namespace, Pod};
 use super::{Binding, Known, Metadata, Settings};
 use crate::BoxFuture;
-use crate::authn::{Authenticator, Error, Identity, Unavailable, Workload};
+use crate::authn::{Authenticator, Error, Identity, Source, Unavailable, Workload};
 use crate::request::Credential;
 
 /// A new pod can call before the watch has told of it or of its address; so long a call waits for that.
@@ -45,7 +44,7 @@ impl Bound {
         Self { inner, settings, pods, namespaces, on_binding }
     }
 
-    async fn at(&self, credential: &Credential, peer: IpAddr) -> Result<Arc<Identity>, Error> {
+    async fn at(&self, credential: &Credential, peer: Source) -> Result<Arc<Identity>, Error> {
         let identity = self.inner.authenticate(credential, peer).await?;
         let Identity::Kubernetes(workload) = &*identity else { return Ok(identity) };
         let until = Instant::now() + PATIENCE;
@@ -74,7 +73,7 @@ impl Bound {
         binding::find(workload, &self.settings, |uid| index.find(uid))
     }
 
-    fn bind(&self, workload: &Workload, found: &Found, peer: IpAddr) -> Result<(), Error> {
+    fn bind(&self, workload: &Workload, found: &Found, peer: Source) -> Result<(), Error> {
         let compared = match found {
             Found::Pod(pod) if pod.addresses.is_empty() => {
                 Err(Unavailable::Pods("the caller's pod has no address yet".into()).into())
@@ -132,7 +131,7 @@ impl Authenticator for Bound {
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
-        peer: IpAddr,
+        peer: Source,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(self.at(credential, peer))
     }

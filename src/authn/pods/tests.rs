@@ -14,7 +14,7 @@ use super::index::{Health, Index};
 use super::object::Kind;
 use super::{Binding, Metadata, Namespace, Pod, Settings, Texts};
 use crate::BoxFuture;
-use crate::authn::{Authenticator, Error, Identity, Unavailable, User, Workload};
+use crate::authn::{Authenticator, Error, Identity, Source, Unavailable, User, Workload};
 use crate::request::Credential;
 
 /// `prod/api` in pod `api-1` on `node-1`.
@@ -44,7 +44,7 @@ pub fn settings(binding: Binding, metadata: bool) -> Settings {
 struct Knows(Arc<Identity>);
 
 impl Authenticator for Knows {
-    fn authenticate<'a>(&'a self, _: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+    fn authenticate<'a>(&'a self, _: &'a Credential, _: Source) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(std::future::ready(Ok(self.0.clone())))
     }
 }
@@ -96,7 +96,7 @@ fn namespace(label: &str) -> Value {
 impl World {
     async fn from(&self, peer: &str) -> Result<Arc<Identity>, Error> {
         let credential = Credential::Token(SecretString::from("a.b.c"));
-        self.bound.authenticate(&credential, peer.parse().unwrap()).await
+        self.bound.authenticate(&credential, peer.parse::<IpAddr>().unwrap().into()).await
     }
 
     async fn metadata(&self) -> Metadata {
@@ -250,7 +250,7 @@ async fn a_workload_of_another_cluster_is_never_taken_for_a_pod_of_this_node() {
 async fn what_judges_is_begun_and_asked_whether_it_is_ready() {
     struct Begun(std::sync::atomic::AtomicBool);
     impl Authenticator for Begun {
-        fn authenticate<'a>(&'a self, _: &'a Credential, _: IpAddr) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
+        fn authenticate<'a>(&'a self, _: &'a Credential, _: Source) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
             Box::pin(std::future::ready(Err(Error::Missing)))
         }
 

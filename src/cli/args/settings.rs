@@ -15,7 +15,7 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where calls come in; may be repeated [default: 127.0.0.1:8088]
+    /// Where calls come in, an address or "unix:" and a path; may be repeated [default: 127.0.0.1:8088]
     #[arg(long, value_name = "IP:PORT", help_heading = "Listening")]
     listen: Vec<String>,
 

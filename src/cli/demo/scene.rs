@@ -13,7 +13,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::token;
 use crate::app::{App, Running};
 use crate::cli::{echo, log};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Endpoint, Overrides};
 
 const CONFIG: &str = include_str!("config.yaml");
 const POLICY: &str = include_str!("policy.rego");
@@ -79,7 +79,8 @@ impl Scene {
         let directory = Directory::make()?;
         let key = format!("demo-{}", random_hex()?);
         let (running, cluster, log) = start(&way, &key, upstream, &directory.0).await?;
-        let proxy = running.listen.first().copied().ok_or_else(|| anyhow!("the proxy does not listen"))?;
+        let proxy =
+            running.listen.first().and_then(Endpoint::address).ok_or_else(|| anyhow!("the proxy does not listen"))?;
         Ok(Scene { way, proxy, key, cluster, directory, running, echo, _log: log })
     }
 

@@ -16,7 +16,7 @@ use super::{readable, scrub};
 use crate::app::{App, Running};
 use crate::ca;
 use crate::cli::log;
-use crate::config::{AuditOutput, Config, Overrides, process_environment};
+use crate::config::{AuditOutput, Config, Endpoint, Overrides, process_environment};
 use crate::secrets::Source;
 
 /// What is still under way when the command has ended is nobody's any more.
@@ -57,8 +57,8 @@ impl Private {
         let running = app.start().await.map_err(|errors| anyhow!("{errors}"))?;
         let authority = source.read()?.context("no CA was made")?;
         let bundle = Bundle::of(&[CertificateDer::from_pem_slice(authority.pem().as_bytes())?])?;
-        let address = running.listen.first().context("it does not listen")?;
-        let changes = Changes::new(&password.proxy_url(*address), Some(bundle.path())).without(scrubbed);
+        let address = running.listen.first().and_then(Endpoint::address).context("it does not listen")?;
+        let changes = Changes::new(&password.proxy_url(address), Some(bundle.path())).without(scrubbed);
         Ok(Private { changes, running, _bundle: bundle, _log })
     }
 
@@ -77,7 +77,8 @@ fn load(file: &Path, password: &Password) -> Result<Config> {
     };
     let flags = Overrides { k8s_enabled: Some("false".to_owned()), ..Overrides::default() };
     let mut config = Config::load(file, &flags, &environment).map_err(|mistakes| anyhow!("{mistakes}"))?;
-    config.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    config.listen = vec![Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))];
+    config.listen_tls = None;
     config.admin_listen = None;
     config.allow_peers.clear();
     config.limits.drain_delay = Duration::ZERO;

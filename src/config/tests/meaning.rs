@@ -18,7 +18,7 @@ fn some(text: &str) -> Option<String> {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let config = good(ROUTE);
-    assert_eq!(config.listen, ["127.0.0.1:8088".parse().expect("an address")]);
+    assert_eq!(config.listen, [Endpoint::Tcp("127.0.0.1:8088".parse().expect("an address"))]);
     assert_eq!(config.admin_listen, Some("127.0.0.1:8089".parse().expect("an address")));
     assert!(config.allow_peers.is_empty() && config.kubernetes.is_none() && config.doppler.is_none());
     assert_eq!(config.session_secret.expect("from the variable").expose_secret(), SECRET);
@@ -247,7 +247,7 @@ fn r1_listen_comes_from_flags_then_variable_then_file() {
     let text = format!("{ROUTE}listen: 127.0.0.1:1\nadmin_listen: 127.0.0.1:2\n");
     let ports = |flags: &Overrides, variables: &[(&str, &str)]| {
         let config = given(&text, flags, variables);
-        let listen: Vec<u16> = config.listen.iter().map(SocketAddr::port).collect();
+        let listen: Vec<u16> = config.listen.iter().filter_map(|endpoint| Some(endpoint.address()?.port())).collect();
         (listen, config.admin_listen.map(|address| address.port()))
     };
     let variables = [("VEILWARDEN_LISTEN", "127.0.0.1:3, 127.0.0.1:4"), ("VEILWARDEN_ADMIN_LISTEN", "off")];

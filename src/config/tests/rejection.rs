@@ -176,8 +176,6 @@ fn wrong_types_are_refused() {
 #[test]
 fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
     for (text, expected) in [
-        ("listen: unix:/run/v.sock\n", "2:9: listen: listening on a Unix socket is not supported yet"),
-        ("listen_tls: {cert_file: a}\n", "2:13: listen_tls: not supported yet"),
         ("secrets: [{id: A, command: [pass]}]\n", "2:28: secrets[0].command: not supported yet"),
         ("secrets: [{id: A, vault: {path: a, field: b}}]\n", "2:26: secrets[0].vault: not supported yet"),
         ("secrets: [{id: A, kubernetes: {name: a}}]\n", "2:31: secrets[0].kubernetes: not supported yet"),
@@ -393,6 +391,21 @@ fn secrets_that_mean_nothing_are_refused() {
 fn addresses_and_policies_that_mean_nothing_are_refused() {
     for (text, expected) in [
         ("listen: []\n", "2:1: listen: needs at least one address"),
+        (
+            "listen: unix:v.sock\n",
+            "2:9: listen: \"unix:v.sock\" needs an absolute path such as unix:/run/veilwarden.sock",
+        ),
+        ("listen: ['unix:/run/v', 'unix:/run/v']\n", "2:25: listen[1]: unix:/run/v is listed twice"),
+        (
+            "admin_listen: unix:/run/v\n",
+            "2:15: admin_listen: only listen takes a Unix socket; give an IP address and port",
+        ),
+        ("listen_tls: {cert_file: a}\n", "2:25: listen_tls.cert_file: needs key_file beside it"),
+        ("listen_tls: {key_file: a}\n", "2:24: listen_tls.key_file: needs cert_file beside it"),
+        (
+            "listen_tls: {client_ca_file: a}\n",
+            "2:30: listen_tls.client_ca_file: needs cert_file and key_file beside it",
+        ),
         ("listen: [127.0.0.1:1, 127.0.0.1:1]\n", "2:23: listen[1]: 127.0.0.1:1 is listed twice"),
         (
             "listen: localhost:8088\n",

@@ -12,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Field, Node, Property, Shape};
 use crate::authn::pods::Texts;
 use crate::authn::{Identity, User, Workload};
+use crate::ca::ClientName;
 use crate::policy::{Error, Input};
 
 /// More parameters than this and a policy that looks at them decides nothing; cutting the list could hide one from
@@ -63,7 +64,7 @@ pub static DOCUMENT: &[Field] = &[
         |call| text(call.agent_id),
     ),
     always("identity", Shape::Object(IDENTITY), "Who calls, as proved: every attribute known.", |call| {
-        identity(call.identity).map(Some)
+        identity(call).map(Some)
     }),
     always("client", Shape::Object(CLIENT), "What the caller merely claims about itself.", |call| {
         Ok(Some(client(call)))
@@ -104,6 +105,19 @@ const IDENTITY: &[Property] = &[
     property("user_id", Shape::Text, false, "Static: the configured user's id."),
     property("user_email", Shape::Text, false, "Static: the configured user's address."),
     property("user_org", Shape::Text, false, "Static: the configured user's organisation."),
+    property("peer_uid", Shape::Number, false, "Over a Unix socket: the uid of the calling process. Not a credential."),
+    property(
+        "spiffe_id",
+        Shape::Text,
+        false,
+        "The SPIFFE id in the client certificate that was shown, verified. Not a credential.",
+    ),
+    property(
+        "certificate_subject",
+        Shape::Text,
+        false,
+        "The same without a SPIFFE id: the subject, as RFC 4514 writes it.",
+    ),
 ];
 
 const CLIENT: &[Property] = &[
@@ -114,8 +128,8 @@ const CLIENT: &[Property] = &[
 const SOURCE: &[Property] = &[property(
     "ip",
     Shape::Text,
-    true,
-    "The socket's peer, never a forwarded-for field; IPv4 also when mapped into IPv6.",
+    false,
+    "The socket's peer, never a forwarded-for field; IPv4 also when mapped into IPv6. Absent over a Unix socket.",
 )];
 
 type Value = for<'a> fn(&Input<'a>) -> Result<Option<Node<'a>>, Error>;
@@ -204,7 +218,7 @@ fn headers(headers: &HeaderMap) -> Node<'_> {
     Node::Object(fields.collect())
 }
 
-fn identity(identity: &Identity) -> Result<Node<'_>, Error> {
+fn identity<'a>(call: &Input<'a>) -> Result<Node<'a>, Error> {
     fn optional(text: &Option<String>) -> Option<Node<'_>> {
         text.as_deref().map(Node::text)
     }
@@ -221,9 +235,20 @@ fn identity(identity: &Identity) -> Result<Node<'_>, Error> {
             )),
         }
     }
-    let kind = [("type", Some(Node::text(identity.kind())))];
+    let identity = call.identity;
+    let (spiffe_id, subject) = match call.certificate {
+        Some(ClientName::Spiffe(id)) => (Some(Node::text(id)), None),
+        Some(ClientName::Subject(subject)) => (None, Some(Node::text(subject))),
+        None => (None, None),
+    };
+    let common = [
+        ("type", Some(Node::text(identity.kind()))),
+        ("peer_uid", call.source.uid().map(|uid| Node::Number(uid.into()))),
+        ("spiffe_id", spiffe_id),
+        ("certificate_subject", subject),
+    ];
     Ok(match identity {
-        Identity::Kubernetes(workload) => members(kind.into_iter().chain([
+        Identity::Kubernetes(workload) => members(common.into_iter().chain([
             ("namespace", Some(Node::text(&workload.namespace))),
             ("service_account", Some(Node::text(&workload.service_account))),
             ("username", Some(Node::text(&workload.username))),
@@ -239,7 +264,7 @@ fn identity(identity: &Identity) -> Result<Node<'_>, Error> {
             ("namespace_labels", texts(&workload.metadata.namespace_labels)?),
             ("cluster", optional(&workload.cluster)),
         ])),
-        Identity::Static(user) => members(kind.into_iter().chain([
+        Identity::Static(user) => members(common.into_iter().chain([
             ("user_id", Some(Node::text(&user.id))),
             ("user_email", Some(Node::text(&user.email))),
             ("user_org", Some(Node::text(&user.org))),
@@ -260,8 +285,8 @@ fn client<'a>(call: &Input<'a>) -> Node<'a> {
 }
 
 fn source<'a>(call: &Input<'a>) -> Node<'a> {
-    let ip = call.source_ip.to_canonical().to_string();
-    Node::Object(vec![(Cow::Borrowed("ip"), Node::Text(ip.into()))])
+    let ip = call.source.ip().map(|ip| Node::Text(ip.to_string().into()));
+    members([("ip", ip)].into_iter())
 }
 
 #[cfg(test)]
@@ -271,6 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::authn::Source;
 
     fn json(node: Node<'_>) -> serde_json::Value {
         node.into()
@@ -322,10 +348,37 @@ mod tests {
     #[test]
     fn an_ipv4_peer_of_an_ipv6_socket_is_seen_as_ipv4() {
         let call = crate::policy::input::sample::Call {
-            source_ip: "::ffff:192.0.2.7".parse().expect("an address"),
+            source: "::ffff:192.0.2.7".parse::<std::net::IpAddr>().expect("an address").into(),
             ..crate::policy::input::sample::Call::kubernetes()
         };
         assert_eq!(json(source(&call.input())), serde_json::json!({"ip": "192.0.2.7"}));
+    }
+
+    #[test]
+    fn what_a_connection_proves_joins_the_identity_and_is_no_address() {
+        let call = crate::policy::input::sample::Call::user();
+        for (source, certificate, identity_has, ip) in [
+            (Source::Unix { uid: 1000 }, None, serde_json::json!({"peer_uid": 1000}), serde_json::json!({})),
+            (
+                call.source,
+                Some(ClientName::Spiffe("spiffe://a/b".into())),
+                serde_json::json!({"spiffe_id": "spiffe://a/b"}),
+                serde_json::json!({"ip": "192.0.2.1"}),
+            ),
+            (
+                call.source,
+                Some(ClientName::Subject("CN=api".into())),
+                serde_json::json!({"certificate_subject": "CN=api"}),
+                serde_json::json!({"ip": "192.0.2.1"}),
+            ),
+        ] {
+            let call = crate::policy::input::sample::Call { source, certificate, ..call.clone() };
+            let mut found = json(identity(&call.input()).expect("an identity"));
+            let members = found.as_object_mut().expect("an object");
+            members.retain(|name, _| name != "type" && !name.starts_with("user_"));
+            assert_eq!(found, identity_has);
+            assert_eq!(json(super::source(&call.input())), ip);
+        }
     }
 
     proptest! {

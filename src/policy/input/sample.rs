@@ -8,7 +8,8 @@ use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use crate::authn::pods::{Metadata, Texts};
-use crate::authn::{Identity, User, Workload};
+use crate::authn::{Identity, Source, User, Workload};
+use crate::ca::ClientName;
 use crate::policy::Input;
 
 /// An owned call; change its parts, then judge [`Call::input`].
@@ -24,7 +25,8 @@ pub struct Call {
     pub identity: Identity,
     pub headers: HeaderMap,
     pub agent_id: String,
-    pub source_ip: IpAddr,
+    pub source: Source,
+    pub certificate: Option<ClientName>,
     pub intercepted: bool,
 }
 
@@ -76,7 +78,8 @@ impl Call {
             identity,
             headers,
             agent_id: "sample-agent".to_owned(),
-            source_ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            source: Source::Ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+            certificate: None,
             intercepted: false,
         }
     }
@@ -94,7 +97,8 @@ impl Call {
             identity: &self.identity,
             headers: &self.headers,
             agent_id: &self.agent_id,
-            source_ip: self.source_ip,
+            source: self.source,
+            certificate: self.certificate.as_ref(),
             intercepted: self.intercepted,
         }
     }

@@ -1,7 +1,6 @@
 //! A tunnel whose TLS ends here, and the HTTP inside of it.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -16,21 +15,22 @@ use crate::server::connection::Http;
 use crate::server::{Drain, websocket};
 use crate::stages::{Connection, Tunnel};
 
-/// Shakes hands as the tunnel's host and serves what comes.
-pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, tunnel: Arc<Tunnel>, peer: IpAddr, drain: Drain) {
-    let shaken = tokio::time::timeout(http.limits.header_timeout, shake_hands(ca, bytes, &tunnel)).await;
+/// Shakes hands as the tunnel's host and serves what comes; `connection` is the inside of the tunnel.
+pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, connection: Connection, tunnel: &Tunnel, drain: Drain) {
+    let shaken = tokio::time::timeout(http.limits.header_timeout, shake_hands(ca, bytes, tunnel)).await;
     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(tls) => {
-            let connection = Connection { peer, tunnel: Some(tunnel) };
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 http.serve_http2(Frames::new(tls, http.limits), &connection, drain).await;
             } else if let Some((bytes, Established::WebSocket(socket, upstream, record))) =
                 http.serve(tls, &connection, drain).await
             {
-                websocket::run(&http.pipeline, bytes, upstream, &socket, record, peer).await;
+                websocket::run(&http.pipeline, bytes, upstream, &socket, record, connection.peer).await;
             }
         }
-        Err(error) => tracing::info!(%peer, host = %tunnel.host(), %error, "no TLS session inside of the tunnel"),
+        Err(error) => {
+            tracing::info!(peer = %connection.peer, host = %tunnel.host(), %error, "no TLS session inside of the tunnel")
+        }
     }
 }
 

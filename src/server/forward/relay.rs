@@ -1,20 +1,20 @@
 //! A tunnel whose bytes pass as they are, to a host that policy has allowed.
 
 use std::io;
-use std::net::IpAddr;
 
 use tokio::io::AsyncWriteExt;
 
 use super::hello::Hello;
 use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::audit::Record;
+use crate::authn::Source;
 use crate::error::{Error, Fault};
 use crate::server::connection::Http;
 use crate::server::passage::Passage;
 use crate::stages::Relay;
 
 /// Looks at the ClientHello, dials, and copies both ways.
-pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: IpAddr) {
+pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: Source) {
     let mut passage = Passage::new(record);
     let hello = tokio::time::timeout(http.limits.header_timeout, Hello::read(&mut caller)).await;
     let hello = match hello.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {

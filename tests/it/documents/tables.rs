@@ -5,14 +5,16 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 use veilwarden::metrics::{AuditCounts, Metrics};
 use veilwarden::policy::input::{DOCUMENT, Property, Shape};
 use veilwarden::secrets::Observer as _;
 
 use super::markdown::{self, Document, codes, root};
 use super::sources;
-use crate::world::World;
 use crate::world::tunnel::call;
+use crate::world::{World, raw};
 
 /// Name, type and labels of every metric of ours, each with an event.
 fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
@@ -26,6 +28,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.reviewed(took, Some("timeout"));
     metrics.keys_fetched("default", Ok(1));
     metrics.bound("match");
+    metrics.listen_tls_reloaded(true);
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
     let text = metrics.render(AuditCounts { written: 1, dropped: 1 }).unwrap();
@@ -160,7 +163,8 @@ async fn the_audit_record_is_described_as_it_is() {
     let sample: Value = serde_json::from_str(&sample.text).unwrap();
 
     let world = World::new().await.kubernetes().await.forward().route("{upstream_host: r.test, relay: true}");
-    let world = world.start().await;
+    let socket = world.directory.path().join("v.sock");
+    let world = world.listen(&format!("[127.0.0.1:0, \"unix:{}\"]", socket.display())).start().await;
     let allowed = world.send(world.ok("X-Agent-Id: nightly\r\n")).await;
     let refused = world.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let (allowed, refused) = (world.record(&allowed).await, world.record(&refused).await);
@@ -168,9 +172,13 @@ async fn the_audit_record_is_described_as_it_is() {
     let (relay, relayed) = world.open(world.connect_to("r.test:443", "")).await;
     drop(relay);
     let (inside, relayed) = (world.record(&inside).await, world.record(&relayed).await);
+    let mut local = UnixStream::connect(&socket).await.unwrap();
+    local.write_all(world.ok("").as_bytes()).await.unwrap();
+    let local = world.record(&raw::read_answer(&mut local).await).await;
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&sample), names(&allowed));
     assert!(names(&sample["identity"]).is_superset(&names(&allowed["identity"])), "{allowed}");
-    let written: BTreeSet<String> = [&allowed, &refused, &inside, &relayed].into_iter().flat_map(names).collect();
+    let written: BTreeSet<String> =
+        [&allowed, &refused, &inside, &relayed, &local].into_iter().flat_map(names).collect();
     assert_eq!(documented, written);
 }

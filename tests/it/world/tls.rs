@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, SanType,
+};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +72,28 @@ impl Authority {
     pub fn certify(&self, name: &str, directory: &Path) -> [String; 2] {
         let (leaf, key) = self.leaf(name);
         [file(directory, "leaf.pem", leaf.pem()), file(directory, "leaf.key", key.serialize_pem())]
+    }
+
+    /// The CA's certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A server's certificate and key, PEM.
+    pub fn server(&self, name: &str) -> (String, String) {
+        let (leaf, key) = self.leaf(name);
+        (leaf.pem(), key.serialize_pem())
+    }
+
+    /// A client's certificate and key, PEM: for a common name, with or without a URI.
+    pub fn client(&self, name: &str, uri: Option<&str>) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names = uri.map(|uri| SanType::URI(uri.try_into().unwrap())).into_iter().collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
     fn leaf(&self, name: &str) -> (Certificate, KeyPair) {

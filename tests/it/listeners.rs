@@ -1,0 +1,4 @@
+//! The ways to listen: TLS and Unix sockets.
+
+mod tls;
+mod unix;
