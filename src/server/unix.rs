@@ -1,9 +1,10 @@
 //! A Unix socket to listen on: made for owner and group, and taken away at the end.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
@@ -14,6 +15,9 @@ use crate::authn::Source;
 const MODE: u32 = 0o660;
 /// Connections that wait to be accepted, as tokio has it for its own listeners.
 const BACKLOG: u32 = 1024;
+/// How often, and with what rest between, a start waits for another one.
+const LOCK_TRIES: usize = 100;
+const LOCK_REST: Duration = Duration::from_millis(20);
 
 /// A listener whose file goes when it does.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl Unix {
     pub async fn bind(path: &Path) -> io::Result<Unix> {
         // Two starts at the same time must not take each other's fresh socket for a dead one's.
         let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
-        directory.try_lock().map_err(|_| io::Error::other("another start is making a socket in its directory"))?;
+        lock(&directory).await?;
         remove_stale(path).await?;
         let socket = UnixSocket::new_stream()?;
         socket.bind(path)?;
@@ -58,6 +62,18 @@ impl Listener for Unix {
         let uid = stream.peer_cred()?.uid();
         Ok((stream, Source::Unix { uid }))
     }
+}
+
+/// Held until the directory is closed. It is needed for a moment only, so whoever has it is waited for.
+async fn lock(directory: &File) -> io::Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match directory.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_REST).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::other("another process holds a lock on its directory"))
 }
 
 async fn remove_stale(path: &Path) -> io::Result<()> {
@@ -116,6 +132,20 @@ mod tests {
         assert_eq!(source, Source::Unix { uid: fs::metadata(home.path()).unwrap().uid() });
         drop(unix);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn of_starts_at_the_same_time_one_has_the_socket() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("v.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let (first, second) = tokio::join!(Unix::bind(&path), Unix::bind(&path));
+        assert_eq!([&first, &second].iter().filter(|bound| bound.is_ok()).count(), 1, "{first:?} {second:?}");
+        assert!(UnixStream::connect(&path).await.is_ok());
+        // Each has its own, whatever else is made beside it.
+        let (third, fourth) = (home.path().join("3.sock"), home.path().join("4.sock"));
+        let (third, fourth) = tokio::join!(Unix::bind(&third), Unix::bind(&fourth));
+        assert!(third.is_ok() && fourth.is_ok(), "{third:?} {fourth:?}");
     }
 
     #[tokio::test]
