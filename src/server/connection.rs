@@ -87,9 +87,7 @@ impl Http {
             }
         }
     }
-}
 
-impl Http {
     /// The same for a connection that begins with HTTP/2.
     pub async fn serve_http2<IO>(self: &Arc<Self>, frames: Frames<IO>, connection: &Connection, drain: Drain)
     where
