@@ -1,9 +1,11 @@
 //! Which addresses may be dialled: the guard against requests forged towards the inside (SSRF).
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
+use rustix::io::Errno;
 
 use crate::route::Route;
 use crate::route::metadata::{is_metadata, plain};
@@ -20,9 +22,11 @@ impl Own {
 
     fn listens_on(&self, address: SocketAddr) -> bool {
         let listeners = self.0.get().map(Vec::as_slice).unwrap_or_default();
-        listeners.iter().any(|own| {
-            own.port() == address.port()
-                && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_of_this_node(address.ip())))
+        // Whoever dials an unspecified address gets to a listener on loopback.
+        listeners.iter().filter(|own| own.port() == address.port()).any(|own| {
+            plain(own.ip()) == address.ip()
+                || address.ip().is_unspecified()
+                || (own.ip().is_unspecified() && is_of_this_node(address.ip()))
         })
     }
 }
@@ -102,13 +106,20 @@ fn special_v6(ip: Ipv6Addr) -> Option<&'static str> {
         _ if ip.is_multicast() => Some("a multicast address"),
         [0xfec0..=0xfeff, ..] => Some("a site-local address"),
         [0x100, 0, 0, 0, ..] => Some("a special-purpose address"),
+        [0x2001, 0, ..] => Some("a tunnelling (Teredo) address"),
         _ => None,
     }
 }
 
 /// Only an address of this node can be bound to. Asked once a connection, not once a call.
 fn is_of_this_node(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    may_be_of_this_node(&UdpSocket::bind((ip, 0)))
+}
+
+/// What is not known, because there are no descriptors left for instance, counts as this node's.
+fn may_be_of_this_node<T>(bound: &io::Result<T>) -> bool {
+    let Err(error) = bound else { return true };
+    ![Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error())
 }
 
 #[cfg(test)]
@@ -134,6 +145,9 @@ mod tests {
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "2001:0:7f00:1::1",
             "10.0.0.1",
             "172.16.0.1",
             "192.168.0.1",
@@ -164,7 +178,9 @@ mod tests {
             "169.254.170.2",
             "100.100.100.200",
             "::ffff:169.254.169.254",
+            "::169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "168.63.129.16",
         ] {
             let mut consent = consent(&["0.0.0.0/0", "::/0"]);
             consent.named = Some(ip.parse().unwrap());
@@ -179,5 +195,17 @@ mod tests {
         assert!(consent.check(address("127.0.0.1")).is_err());
         assert!(consent.check("127.0.0.1:8088".parse().unwrap()).is_err());
         assert!(consent.check("127.0.0.1:8443".parse().unwrap()).is_ok());
+        // The kernel takes an unspecified address for loopback.
+        let consent = Consent { named: Some([0, 0, 0, 0].into()), ..consent };
+        assert!(consent.check("0.0.0.0:443".parse().unwrap()).is_err());
+        assert!(consent.check("0.0.0.0:444".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn m08_an_address_that_cannot_be_looked_into_counts_as_this_nodes() {
+        let failed = |errno: Errno| io::Result::<()>::Err(errno.into());
+        assert!(may_be_of_this_node(&Ok(())) && may_be_of_this_node(&failed(Errno::MFILE)));
+        assert!(!may_be_of_this_node(&failed(Errno::ADDRNOTAVAIL)));
+        assert!(!may_be_of_this_node(&failed(Errno::AFNOSUPPORT)), "without IPv6 there is no such address");
     }
 }
