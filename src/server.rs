@@ -22,6 +22,8 @@ use crate::authn::Source;
 
 /// How long accepting rests when there are no descriptors left: long enough for some to be given back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// So many connections at most are still taken from the kernel's queue at the end, which is what it holds.
+const QUEUE: usize = 1024;
 
 /// How near the end is; it only ever comes nearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,11 +110,7 @@ pub async fn accept<L, F>(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if let Some(connection) = serve(stream, peer) {
-                        connections.spawn(connection);
-                    }
-                }
+                Ok((stream, peer)) => admit(&mut connections, serve(stream, peer)),
                 Err(error) => {
                     tracing::warn!(%error, "no connection accepted");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -122,6 +120,18 @@ pub async fn accept<L, F>(
             () = begun(drain.as_mut()) => break,
         }
     }
+    // The kernel has let in whoever waits in its queue: they would be cut without a word. Yielding hears of the last ones.
+    tokio::task::yield_now().await;
+    for _ in 0..QUEUE {
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => admit(&mut connections, serve(stream, peer)),
+                Err(_) => break,
+            },
+            () = std::future::ready(()) => break,
+        }
+    }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limit.unwrap_or_default(), all).await.is_err() {
@@ -129,9 +139,40 @@ pub async fn accept<L, F>(
     }
 }
 
+fn admit(connections: &mut JoinSet<()>, connection: Option<impl Future<Output = ()> + Send + 'static>) {
+    if let Some(connection) = connection {
+        connections.spawn(connection);
+    }
+}
+
 async fn begun(drain: Option<&mut Drain>) {
     match drain {
         Some(drain) => drain.wait().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn l01_who_waits_in_the_kernels_queue_at_the_end_is_served() {
+        const CALLERS: usize = 32;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (starter, drain) = Drain::new();
+        // Connected as far as they know, and nobody has accepted them.
+        let callers: Vec<_> = (0..CALLERS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        starter.begin();
+        let mut served = 0;
+        accept(listener, Some((drain, Duration::from_secs(10))), |_, _| {
+            served += 1;
+            Some(std::future::ready(()))
+        })
+        .await;
+        assert_eq!(served, CALLERS);
+        assert!(std::net::TcpStream::connect(address).is_err(), "the listener is closed");
+        drop(callers);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tokio::runtime::Handle;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::log;
@@ -14,9 +15,10 @@ use crate::config::{Config, Overrides, process_environment};
 pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     // Before anything else: a signal that comes during the start must not be lost.
     let Ok(mut signals) = Signals::listen() else { return fail("no signal handler can be installed") };
-    // In a task of its own, because files are waited for without yielding: one that does not answer (a pipe, a
-    // server that is gone) must not keep us from hearing a signal.
-    let starting = tokio::spawn(start(file.to_owned(), overrides.clone()));
+    // On a thread of its own, because files are waited for without yielding: one that does not answer (a pipe, a
+    // server that is gone) must not keep us from hearing a signal, which takes a free worker, and there may be only one.
+    let (file, overrides) = (file.to_owned(), overrides.clone());
+    let starting = tokio::task::spawn_blocking(|| Handle::current().block_on(start(file, overrides)));
     tokio::select! {
         started = starting => match started {
             Ok(Ok((running, _log))) => serve(running, &mut signals).await,

@@ -15,6 +15,9 @@ use crate::world::raw;
 use crate::world::recorder::Step;
 use crate::world::{PATIENCE, Started, World, until, within};
 
+mod load;
+mod recovery;
+
 const SECRET: (&str, &str) = ("VEILWARDEN_SESSION_SECRET", "a-session-secret-for-tests");
 
 /// A configuration that is good but for the lines added to it.
@@ -57,7 +60,9 @@ async fn l05_a_signal_during_the_start_ends_it() {
     // Opening a pipe at whose other end nobody is takes for ever: a start that hangs, at three of its steps.
     for (config, what) in [(&pipe, "the configuration"), (&cluster, "the kubeconfig"), (&audit, "the audit file")] {
         for signal in [Signal::TERM, Signal::INT] {
-            let mut process = Process::spawn(&["serve", "--config", config], &[SECRET]);
+            // As on a node that gives it one processor.
+            let environment = [SECRET, ("TOKIO_WORKER_THREADS", "1")];
+            let mut process = Process::spawn(&["serve", "--config", config], &environment);
             until("its signal handlers", || handles_sigterm(&process)).await;
             process.signal(signal);
             assert_ends_soon(&mut process, End::Exit(0), what).await;
@@ -206,10 +211,15 @@ async fn l03_a_second_signal_ends_at_once_and_sigquit_leaves_no_core() {
         assert_ends_soon(&mut process, End::Exit(1), "a second signal").await;
         drop(open);
     }
-    let (world, mut process) = World::new().await.spawn().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), "v.yaml", config(""));
+    // A shell's background job ignores SIGQUIT, and so does whatever it starts, these tests for instance.
+    let mut env = process::command("env");
+    env.args(["--default-signal=QUIT", process::VEILWARDEN, "serve", "--config", &path]).env(SECRET.0, SECRET.1);
+    let mut process = Process::of(env);
+    process.ready().await;
     process.signal(Signal::QUIT);
     assert_ends_soon(&mut process, End::Signal(Signal::QUIT.as_raw()), "SIGQUIT").await;
-    drop(world);
     assert!(!process.dumped_core(), "a core was written");
 }
 

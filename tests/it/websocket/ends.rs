@@ -127,7 +127,7 @@ async fn a_side_that_takes_nothing_holds_the_other_back_and_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_cut_at_the_drain_limit_and_recorded() {
+async fn l02_a_websocket_is_cut_at_the_drain_limit_and_recorded() {
     let mut upstream = Upstream::start().await;
     let world = World::new().await.config("limits: {drain_timeout: 1s}");
     let mut world = upstream.route(world, "").start().await;
@@ -142,7 +142,7 @@ async fn a_websocket_is_cut_at_the_drain_limit_and_recorded() {
 }
 
 #[tokio::test]
-async fn the_drain_waits_for_a_websocket_that_ends_in_time() {
+async fn l02_the_drain_waits_for_a_websocket_that_ends_in_time() {
     let mut upstream = Upstream::start().await;
     let world = World::new().await.config("limits: {drain_timeout: 10m}");
     let mut world = upstream.route(world, "").start().await;

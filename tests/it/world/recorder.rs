@@ -1,6 +1,6 @@
 //! A raw upstream that logs every byte and answers what it is told to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ type Script = Arc<dyn Fn(&Seen) -> Vec<Step> + Send + Sync>;
 struct State {
     seen: Vec<Seen>,
     everything: Vec<u8>,
-    connections: usize,
+    reached: Vec<IpAddr>,
     open: usize,
     written: usize,
     eager: bool,
@@ -84,7 +84,7 @@ impl Recorder {
         Recorder::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    fn on(listener: TcpListener) -> Recorder {
+    pub fn on(listener: TcpListener) -> Recorder {
         let recorder = Recorder {
             address: listener.local_addr().unwrap(),
             state: Arc::default(),
@@ -134,7 +134,12 @@ impl Recorder {
     }
 
     pub fn connections(&self) -> usize {
-        self.state.lock().unwrap().connections
+        self.state.lock().unwrap().reached.len()
+    }
+
+    /// The address that each connection was made to, where the listener has several.
+    pub fn reached(&self) -> Vec<IpAddr> {
+        self.state.lock().unwrap().reached.clone()
     }
 
     /// Bytes that were written to proxies.
@@ -150,9 +155,9 @@ impl Recorder {
     async fn serve(&self, mut stream: TcpStream) {
         let connection = {
             let mut state = self.state.lock().unwrap();
-            state.connections += 1;
+            state.reached.push(stream.local_addr().map_or(self.address, |local| local).ip().to_canonical());
             state.open += 1;
-            state.connections
+            state.reached.len()
         };
         let mut held = Vec::new();
         while let Some(seen) = self.read_request(&mut stream, &mut held, connection).await {
