@@ -100,6 +100,11 @@ test-documents: image cluster-tools ## What the documents say to type into a clu
 test-image: image ## The container image: what is in it, and the demonstration run inside
 	VEILWARDEN_IMAGE=$(CURDIR)/.cache/image/veilwarden.tar $(CARGO) test --locked --test it deploy::image
 
+.PHONY: test-ssrf
+test-ssrf: ## Addresses that are never dialled and names that lead there, in a network of their own (root)
+	scripts/install-test-tools ip
+	$(CARGO) test --locked --test it ssrf:: -- --ignored
+
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA
 	opa=$$(scripts/install-opa); VEILWARDEN_OPA=$$opa $(CARGO) test --locked --test opa

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_parsers_could_read_differently_is_no_host() {
+    fn m07_what_two_parsers_could_read_differently_is_no_host() {
         let long_label = format!("{}.test", "a".repeat(64));
         let long_name = format!("{}test", "a.".repeat(125));
         for text in [

@@ -103,7 +103,7 @@ async fn b08_b09_exactly_one_field_names_the_upstream() {
 }
 
 #[tokio::test]
-async fn b10_to_b13_what_two_parsers_could_read_differently_is_no_host() {
+async fn b10_to_b13_m07_what_two_parsers_could_read_differently_is_no_host() {
     let world = World::new().await.start().await;
     let long_name = format!("{}a.test", "a.".repeat(124));
     let long_label = format!("{}.test", "a".repeat(64));
@@ -155,7 +155,7 @@ async fn b10_to_b13_what_two_parsers_could_read_differently_is_no_host() {
             ],
         ),
         (
-            "b13 an address in an unusual spelling (see m07)",
+            "b13 m07 an address in an unusual spelling",
             &[
                 b"2130706433",
                 b"0177.0.0.1",

@@ -28,6 +28,7 @@ mod programs;
 mod road;
 mod rows;
 mod snippets;
+mod ssrf;
 mod stalls;
 mod stores;
 mod targets;
