@@ -33,5 +33,6 @@ mod stalls;
 mod stores;
 mod targets;
 mod tunnels;
+mod upstream_tls;
 mod websocket;
 mod world;

@@ -3,6 +3,7 @@
 mod inside;
 mod relays;
 mod sessions;
+mod weaknesses;
 
 use std::time::Duration;
 

@@ -9,7 +9,9 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, SanType,
 };
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -58,7 +60,9 @@ impl Authority {
         let address = listener.local_addr().unwrap();
         let (sessions, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let front = Front { address, sessions: sessions.clone(), connections: connections.clone() };
-        let acceptor = self.acceptor(name, versions);
+        let mut config = self.server_config(&[name]);
+        config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -97,23 +101,38 @@ impl Authority {
     }
 
     fn leaf(&self, name: &str) -> (Certificate, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        (leaf, key)
+        self.leaf_for(&[name])
     }
 
-    fn acceptor(&self, name: &str, versions: &[&str]) -> TlsAcceptor {
+    fn leaf_for(&self, names: &[&str]) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        (CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// What a TLS server with a new certificate for these names needs. Sessions may be taken up again.
+    pub fn server_config(&self, names: &[&str]) -> rustls::ServerConfig {
+        let (leaf, key) = self.leaf_for(names);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Authority::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap()
+    }
+
+    /// The same, asking the client for a certificate of this CA, which it has to have if that is `required`.
+    pub fn server_config_asking(&self, name: &str, required: bool) -> rustls::ServerConfig {
         let (leaf, key) = self.leaf(name);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key)
-            .unwrap();
-        config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+        let config = Authority::builder().with_client_cert_verifier(verifier.build().unwrap());
+        config.with_single_cert(vec![leaf.der().clone()], key).unwrap()
+    }
+
+    fn builder() -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
     }
 }
 
