@@ -8,6 +8,7 @@ pub mod echo;
 pub mod exec;
 pub mod init;
 pub mod log;
+pub mod panics;
 pub mod serve;
 mod signals;
 pub mod snippet;

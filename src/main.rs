@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{ca, check, demo, echo, exec, init, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, exec, init, panics, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
     protect_memory().context("secrets in memory cannot be protected")?;
+    std::panic::set_hook(Box::new(panics::note));
     let command = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     // Before anything builds a TLS configuration: no library may choose another provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The rows of each group. Numbers are stable; those that are missing were never given or were merged into others.
-const ROWS: [(char, &[u8]); 11] = [
+const ROWS: [(char, &[u8]); 13] = [
     (
         'A',
         &[
@@ -35,13 +35,13 @@ const ROWS: [(char, &[u8]); 11] = [
     ),
     ('I', &[1, 2, 4, 6, 8, 9, 10, 11, 12, 13]),
     ('J', &[1, 2, 3, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16, 17, 19]),
-    ('L', &[5, 7, 8, 9, 10, 11]),
+    ('L', &[1, 2, 3, 5, 7, 8, 9, 10, 11, 12]),
+    ('M', &[1, 2, 3, 6, 7, 8, 9, 10]),
+    ('N', &[1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]),
 ];
-const LEAKS: (char, &[u8]) = ('N', &[1, 2, 3, 5, 6]);
 
 fn rows() -> BTreeSet<String> {
-    let groups = ROWS.iter().chain([&LEAKS]);
-    groups.flat_map(|(group, numbers)| numbers.iter().map(move |number| format!("{group}{number:02}"))).collect()
+    ROWS.iter().flat_map(|(group, numbers)| numbers.iter().map(move |number| format!("{group}{number:02}"))).collect()
 }
 
 /// Every Rust file below a directory, but this one.

@@ -153,9 +153,10 @@ fn ready_text(line: &str) -> Option<Value> {
     Some(pairs.map(|(name, value)| (name.to_owned(), Value::from(value.trim_matches('"')))).collect())
 }
 
-/// The addresses of a ready line.
+/// The addresses of a ready line; of several listeners the first.
 pub fn addresses(ready: &Value) -> (SocketAddr, SocketAddr) {
-    let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap_or_else(|e| panic!("{name}: {e}: {ready}"));
+    let first = |name: &str| ready[name].as_str().unwrap().split(',').next().unwrap().to_owned();
+    let address = |name: &str| first(name).parse().unwrap_or_else(|e| panic!("{name}: {e}: {ready}"));
     (address("listen"), address("admin_listen"))
 }
 
