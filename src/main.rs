@@ -21,7 +21,10 @@ fn main() -> Result<ExitCode> {
     match command {
         Command::Version(version) => print(&version_text(version.output))?,
         Command::Completions(completions) => {
-            clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut std::io::stdout());
+            // Not straight to standard output, where a reader that has gone away would be a panic.
+            let mut script = Vec::new();
+            clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,

@@ -378,3 +378,21 @@ async fn the_starter_configuration_passes_check_and_a_call() {
     let (end, _, _) = process::run(&["init", "--force", "--config", path], &[]).await;
     assert_eq!((end, std::fs::read_to_string(&config).unwrap()), (End::Exit(0), text));
 }
+
+#[tokio::test]
+async fn an_output_that_takes_nothing_is_an_error_and_no_panic() {
+    for arguments in [&["version"][..], &["completions", "bash"], &["config", "schema"], &["snippet", "pod"]] {
+        let run = |out: std::process::Stdio| {
+            let output = process::command(VEILWARDEN).args(arguments).stdout(out).output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = run(full.into());
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("No space left") && !said.contains("panicked"), "{arguments:?}: {said}");
+        // A reader that has gone away, as with `| head`.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(writer.into()), (Some(0), String::new()), "{arguments:?}");
+    }
+}
