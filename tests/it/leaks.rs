@@ -6,6 +6,7 @@ mod process;
 mod ways;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ use crate::world::process::file;
 use crate::world::raw::Answer;
 use crate::world::recorder::{OK, Recorder, Step};
 use crate::world::tls::Authority;
-use crate::world::{Started, World, logs, until};
+use crate::world::{Started, World, logs, until, within};
 
 const POLICY: &str = r#"package veilwarden.authz
 import rego.v1
@@ -250,6 +251,25 @@ async fn stores(walk: &mut Walk, world: &Started, c: &Canaries) {
         assert_eq!(walk.call(world, &host_of(c.stored[n].0), "/allowed", &good).await, 502, "{n}");
     }
     store.mode(Stored::Normal);
+    files(walk, world, &good).await;
+}
+
+/// A file that no longer holds a value, and then is gone. The last good value lives on.
+async fn files(walk: &mut Walk, world: &Started, good: &str) {
+    let path = world.directory.path().join("secret");
+    let value = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{value}\u{1}")).unwrap();
+    for result in ["invalid_value", "unavailable"] {
+        let failed = format!("veilwarden_secret_fetches_total{{store=\"file\",result=\"{result}\"}}");
+        within(result, async {
+            while world.sample(&failed).await == 0.0 {
+                assert_eq!(walk.call(world, "filed.test", "/allowed", good).await, 200);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let _ = std::fs::remove_file(&path);
+    }
 }
 
 async fn upstreams(walk: &mut Walk, world: &Started, c: &Canaries) {
