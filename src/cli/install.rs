@@ -18,7 +18,7 @@ const MODE: u32 = 0o555;
 /// The directory is not there or cannot be written to.
 pub fn run(directory: &Path) -> Result<String> {
     let place = directory.join("veilwarden");
-    copy(&place, directory).with_context(|| format!("{} cannot be written", place.display()))?;
+    copy(&place, directory).with_context(|| format!("the program cannot be copied to {}", place.display()))?;
     Ok(format!("{}: written\n", place.display()))
 }
 

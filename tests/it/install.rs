@@ -25,10 +25,13 @@ async fn a_copy_runs_and_takes_the_place_of_what_was_there() {
 }
 
 #[tokio::test]
-async fn without_the_directory_it_says_what_cannot_be_written() {
+async fn without_the_directory_it_says_where_it_could_not_go() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing");
     let (end, out, err) = process::run(&["install", missing.to_str().unwrap()], &[]).await;
     assert_eq!((end, out.as_str()), (End::Exit(1), ""));
-    assert!(err.contains(&format!("{} cannot be written", missing.join("veilwarden").display())), "{err}");
+    assert!(
+        err.contains(&format!("the program cannot be copied to {}", missing.join("veilwarden").display())),
+        "{err}"
+    );
 }
