@@ -19,6 +19,8 @@ fi
 client=veilwarden.test/client:1
 # What the documents call their client's image; any with curl and a shell will do.
 documented=curlimages/curl:8.17.0
+# What the component `socket` has chown from.
+busybox=docker.io/library/busybox:1.37.0
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
@@ -35,7 +37,8 @@ kind_up() {
 	docker load --input .cache/image/veilwarden.tar
 	docker pull "$documented"
 	docker tag "$documented" "$client"
-	kind load docker-image veilwarden:v0.2.0 "$client" "$documented" --name "$name"
+	docker pull "$busybox"
+	kind load docker-image veilwarden:v0.2.0 "$client" "$documented" "$busybox" --name "$name"
 }
 
 kind_environment() {
@@ -49,7 +52,7 @@ nodes_up() {
 	tests/cluster/nodes up
 	tests/cluster/nodes load .cache/images/client.tar .cache/image/veilwarden.tar
 	for node in node1 node2; do
-		tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "$client" "docker.io/$documented" >/dev/null
+		tests/cluster/nodes exec "$node" ctr --namespace k8s.io images tag "$client" "docker.io/$documented" "$busybox" >/dev/null
 	done
 }
 

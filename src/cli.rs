@@ -7,6 +7,7 @@ pub mod demo;
 pub mod echo;
 pub mod exec;
 pub mod init;
+pub mod install;
 pub mod log;
 pub mod panics;
 pub mod serve;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{ca, check, demo, echo, exec, init, panics, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, exec, init, install, panics, serve, snippet};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -27,6 +27,7 @@ fn main() -> Result<ExitCode> {
             print(&String::from_utf8_lossy(&script))?;
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
+        Command::Install(wanted) => print(&install::run(&wanted.directory)?)?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
         Command::Ca(command) => print(&ca::run(&command)?)?,
         Command::Init(wanted) => {
@@ -57,6 +58,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Version(_)
         | Command::Completions(_)
         | Command::ConfigSchema
+        | Command::Install(_)
         | Command::Snippet(_)
         | Command::Init(_)
         | Command::Ca(_) => ExitCode::SUCCESS,

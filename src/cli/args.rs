@@ -61,6 +61,8 @@ pub enum Command {
     Exec(Exec),
     /// Write a configuration to start from.
     Init(Init),
+    /// Copy the program into a directory.
+    Install(Install),
     /// Print a workload that calls through the proxy.
     Snippet(Snippet),
     /// Make or show the CA of forward mode.
@@ -87,6 +89,8 @@ enum Typed {
     Exec(Exec),
     /// Write a configuration to start from, with comments
     Init(Init),
+    /// Copy this program into a directory, for a container whose image does not have it
+    Install(Install),
     /// Print a Kubernetes workload that calls through veilwarden, to be copied
     #[command(subcommand)]
     Snippet(Snippet),
@@ -166,6 +170,13 @@ pub struct Init {
     pub force: bool,
 }
 
+/// `install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// The directory, which must be there; the copy is DIRECTORY/veilwarden
+    pub directory: PathBuf,
+}
+
 /// `version`.
 #[derive(Debug, Args)]
 pub struct Version {
@@ -204,6 +215,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Echo(echo)) => Command::Echo(echo),
         Some(Typed::Exec(exec)) => Command::Exec(exec),
         Some(Typed::Init(init)) => Command::Init(init),
+        Some(Typed::Install(install)) => Command::Install(install),
         Some(Typed::Snippet(snippet)) => Command::Snippet(snippet),
         Some(Typed::Ca(ca)) => Command::Ca(ca),
         Some(Typed::Version(version)) => Command::Version(version),

@@ -84,6 +84,17 @@ impl ControlPlane {
         self.api_server = Some(api_server);
     }
 
+    /// Restarts the API server with another key for new tokens. Those of that key are good, and of `others`.
+    pub async fn sign_with(&mut self, key: &Arc<SigningKey>, others: &[&SigningKey]) {
+        self.stop_api_server();
+        let good: String = std::iter::once(&**key).chain(others.iter().copied()).map(SigningKey::public_pem).collect();
+        for (name, text) in [("service-account.pub", good), ("service-account.key", key.private_pem())] {
+            fs::write(self.directory.path().join(name), text).expect("the test's directory is ours");
+        }
+        self.signing_key = Arc::clone(key);
+        self.start_api_server().await;
+    }
+
     /// A client that may do everything.
     pub fn admin(&self) -> Client {
         self.client(ADMIN_TOKEN)
@@ -111,7 +122,7 @@ impl ControlPlane {
              contexts:\n\
              - name: test\n  context:\n    cluster: test\n    user: {name}\n",
             url = self.url(),
-            ca = self.directory.path().join("ca.pem").display(),
+            ca = self.ca_file().display(),
         );
         // Trials run at the same time, and another one's kubectl may be reading the file of that name just now.
         let mut whole = tempfile::NamedTempFile::new_in(self.directory.path()).expect("the test's directory is ours");
@@ -135,8 +146,13 @@ impl ControlPlane {
         Arc::clone(&self.signing_key)
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The roots of the API server's certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     fn api_server_arguments(&self) -> Vec<String> {

@@ -15,8 +15,13 @@ use crate::markdown::{Block, Document, root};
 use crate::transcript::Transcript;
 
 /// Those that say what to type into a cluster. Each begins with a cluster in which there is nothing of ours.
-const DOCUMENTS: [&str; 4] =
-    ["docs/kubernetes-usage-guide.md", "README.md", "docs/managed-clusters.md", "docs/pods.md"];
+const DOCUMENTS: [&str; 5] = [
+    "docs/kubernetes-usage-guide.md",
+    "README.md",
+    "docs/managed-clusters.md",
+    "docs/pods.md",
+    "docs/forward-proxy.md",
+];
 
 /// The variable that names `kubectl`; it decides whether these tests run.
 const KUBECTL: &str = "VEILWARDEN_KUBECTL";

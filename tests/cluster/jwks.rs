@@ -6,9 +6,10 @@ use crate::reviews::review;
 use crate::signing_key::SigningKey;
 use crate::until::until;
 use crate::upstream::Upstream;
-use crate::veilwarden::Setup;
+use crate::veilwarden::{Setup, Veilwarden};
 use crate::workload::{Team, node, powerless, reviewer};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub async fn tokens_are_verified_by_the_keys_of_the_api_server_without_any_right(cluster: &ControlPlane) {
@@ -187,4 +188,57 @@ pub async fn both_lets_nothing_pass_that_either_refuses(cluster: &ControlPlane) 
     let veilwarden =
         Setup::new(powerless, &upstream, "allow := true").kubernetes("validate_method: both").start().await;
     veilwarden.call_with_token(&token).await.was_refused(503, "AUTH_UNAVAILABLE");
+}
+
+/// As an administrator does it: the new key signs while the old one is still good, and then that one goes.
+pub async fn a_rotation_of_the_signing_key_is_followed(cluster: &mut ControlPlane) {
+    const SOON: Duration = Duration::from_secs(20);
+    let team = Team::new(cluster, "jwks-rotation").await;
+    team.service_account("api").await;
+    team.service_account("veilwarden").await;
+    let own_token = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let renew_own = async || {
+        let token = team.token("veilwarden", None, None).await;
+        std::fs::write(own_token.path(), token).expect("the test's file is ours");
+    };
+    renew_own().await;
+    let upstream = Upstream::start().await;
+    let start = async |cluster: &ControlPlane| {
+        let setup = Setup::in_pod(cluster, own_token.path(), &upstream, "allow := true");
+        setup.kubernetes("validate_method: jwks, cache_ttl: 1s").start().await
+    };
+    let accepts = async |veilwarden: &Veilwarden, token: &str| {
+        until("the token is accepted", SOON, async || {
+            let answer = veilwarden.call_with_token(token).await;
+            // The first fetch may meet a connection that ended with the API server.
+            if answer.status != 200 {
+                answer.was_refused(503, "AUTH_UNAVAILABLE");
+            }
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    };
+    // An unknown key is asked for at once, and then not for half a minute: one for each of the two changes.
+    let (beside, after) = (start(cluster).await, start(cluster).await);
+    let old = team.token("api", Some("veilwarden"), None).await;
+    for veilwarden in [&beside, &after] {
+        veilwarden.call_with_token(&old).await.came_from_upstream();
+    }
+
+    let (old_key, new_key) = (cluster.signing_key(), Arc::new(SigningKey::new()));
+    cluster.sign_with(&new_key, &[&old_key]).await;
+    let new = team.token("api", Some("veilwarden"), None).await;
+    assert_ne!(new.split('.').next(), old.split('.').next(), "another key signs");
+    accepts(&beside, &new).await;
+    beside.call_with_token(&old).await.came_from_upstream();
+
+    renew_own().await;
+    cluster.sign_with(&new_key, &[]).await;
+    accepts(&after, &new).await;
+    until("the old key is forgotten", SOON, async || {
+        let answer = after.call_with_token(&old).await;
+        (answer.status != 200).then(|| answer.was_refused(401, "INVALID_TOKEN"))
+    })
+    .await;
+    accepts(&after, &new).await;
 }

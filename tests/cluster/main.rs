@@ -110,6 +110,7 @@ fn trials(runtime: &Handle, cluster: &Shared) -> Vec<Trial> {
         reviews::a_restarted_api_server_knows_its_tokens,
         outage::an_outage_costs_new_callers_only_and_is_over_within_five_seconds,
         pods::a_watch_outlives_a_restart_of_the_api_server,
+        jwks::a_rotation_of_the_signing_key_is_followed,
     ];
     shared.into_iter().chain(exclusive).collect()
 }

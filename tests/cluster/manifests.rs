@@ -15,20 +15,33 @@ const VARIANTS: [(&str, Option<&str>); 4] = [
     ("deploy/kubernetes/overlays/host-network", Some("host-network")),
 ];
 
-/// The components, and the setting of the chart that stands for each.
-const COMPONENTS: [(&str, &str); 2] =
-    [("pod-watch", "config.kubernetes.pod_binding=enforce"), ("pod-metadata", "config.kubernetes.pod_metadata=true")];
+/// The components, the settings of the chart that stand for each, and how many ClusterRoles there are with it.
+const COMPONENTS: [(&str, &[&str], usize); 4] = [
+    ("pod-watch", &["config.kubernetes.pod_binding=enforce"], 2),
+    ("pod-metadata", &["config.kubernetes.pod_metadata=true"], 3),
+    (
+        "forward",
+        &[
+            "config.forward.ca_cert_file=/etc/veilwarden-ca/tls.crt",
+            "config.forward.ca_key_file=/etc/veilwarden-ca/tls.key",
+        ],
+        1,
+    ),
+    (SOCKET, &["socket.enabled=true", "namespace.podSecurity=privileged"], 1),
+];
+/// The component that only `privileged` namespaces take.
+const SOCKET: &str = "socket";
 
 pub async fn the_chart_renders_what_kustomize_renders(cluster: &ControlPlane) {
     let tools = Tools::new(cluster);
     for (directory, overlay) in VARIANTS {
         same(tools.kustomize(directory).await, tools.chart(overlay, &[]).await, directory);
-        for (component, setting) in COMPONENTS {
+        for (component, settings, roles) in COMPONENTS {
             // A component leaves the configuration to whoever uses it; the chart goes by it.
             let kustomize = without_configuration(tools.kustomize_with(directory, component).await);
-            let chart = without_configuration(tools.chart(overlay, &[setting]).await);
+            let chart = without_configuration(tools.chart(overlay, settings).await);
             let added = kustomize.iter().filter(|object| object["kind"] == "ClusterRole").count();
-            assert_eq!(added, if component == "pod-watch" { 2 } else { 3 }, "{directory}, {component}");
+            assert_eq!(added, roles, "{directory}, {component}");
             same(kustomize, chart, &format!("{directory}, {component}"));
         }
     }
@@ -81,15 +94,27 @@ pub async fn the_api_server_accepts_every_manifest_and_pod_security_each_pod(clu
         let chart = tools.chart(overlay, &[]).await;
         tools.would_apply(&chart).await.unwrap_or_else(|error| panic!("the chart, {overlay:?}: {error}"));
         assert_eq!(chart.iter().filter(|object| is_hook(object)).count(), 2, "the tests of `helm test` are among them");
-        for (component, setting) in COMPONENTS {
+        for (component, settings, _) in COMPONENTS {
             let kustomize = tools.kustomize_with(directory, component).await;
-            for objects in [&kustomize, &tools.chart(overlay, &[setting]).await] {
+            let pod = create_pod(cluster, only(&kustomize, "DaemonSet")).await;
+            if component == SOCKET && level == "restricted" {
+                let error = pod.expect_err("its namespace is still `restricted`");
+                assert!(error.contains("restricted volume types"), "{error}");
+                continue;
+            }
+            pod.unwrap_or_else(|error| panic!("{directory}, {component}: {error}"));
+            for objects in [&kustomize, &tools.chart(overlay, settings).await] {
                 tools.would_apply(objects).await.unwrap_or_else(|error| panic!("{directory}, {component}: {error}"));
             }
-            let daemonset = only(&kustomize, "DaemonSet");
-            create_pod(cluster, daemonset).await.unwrap_or_else(|error| panic!("{directory}, {component}: {error}"));
         }
     }
+    // The namespace is `privileged` now, as the socket needs it without the host's network, too.
+    let base = tools.kustomize_with("deploy/kubernetes/base", SOCKET).await;
+    let chart = tools.chart(None, &["socket.enabled=true", "namespace.podSecurity=privileged"]).await;
+    for objects in [&base, &chart] {
+        tools.would_apply(objects).await.unwrap_or_else(|error| panic!("{SOCKET}: {error}"));
+    }
+    create_pod(cluster, only(&base, "DaemonSet")).await.unwrap_or_else(|error| panic!("{SOCKET}: {error}"));
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "privileged");
 }
 

@@ -1,5 +1,6 @@
 //! The program under test: `veilwarden serve`, run as its users run it.
 
+use crate::control_plane::ControlPlane;
 use crate::process::Process;
 use crate::until::until;
 use crate::upstream::Upstream;
@@ -23,9 +24,11 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_veilwarden");
 /// The secret that the route injects, as `authorization: token UPSTREAM_SECRET`.
 pub const UPSTREAM_SECRET: &str = "upstream-secret-of-the-cluster-tests";
 
-/// A configuration to start with: one route, `api.test`, to `upstream`; Kubernetes identity through `kubeconfig`.
+/// A configuration to start with: one route, `api.test`, to `upstream`; Kubernetes identity through a kubeconfig, or as in
+/// a pod.
 pub struct Setup {
-    kubeconfig: PathBuf,
+    /// Where the API server is, as keys of the section `kubernetes`.
+    api_server: String,
     upstream: SocketAddr,
     policy: String,
     kubernetes: &'static str,
@@ -35,7 +38,18 @@ pub struct Setup {
 impl Setup {
     /// `policy` is the body of a Rego module that defines `allow`; without a rule that allows, every call is denied.
     pub fn new(kubeconfig: PathBuf, upstream: &Upstream, policy: impl Into<String>) -> Self {
-        Self { kubeconfig, upstream: upstream.address, policy: policy.into(), kubernetes: "", session_secret: None }
+        Self::at(format!(r#"kubeconfig: "{}""#, kubeconfig.display()), upstream, policy)
+    }
+
+    /// The same with a token in a file that somebody renews, as a kubelet does.
+    pub fn in_pod(cluster: &ControlPlane, token: &Path, upstream: &Upstream, policy: impl Into<String>) -> Self {
+        let (url, ca) = (cluster.url(), cluster.ca_file());
+        let keys = format!(r#"api_server: "{url}", token_path: "{}", ca_path: "{}""#, token.display(), ca.display());
+        Self::at(keys, upstream, policy)
+    }
+
+    fn at(api_server: String, upstream: &Upstream, policy: impl Into<String>) -> Self {
+        Self { api_server, upstream: upstream.address, policy: policy.into(), kubernetes: "", session_secret: None }
     }
 
     /// Further keys of the section `kubernetes`, in YAML's flow form: `cache_ttl: 2s, require_audience: false`.
@@ -70,7 +84,7 @@ impl Setup {
         let text = format!(
             r#"listen: 127.0.0.1:0
 admin_listen: 127.0.0.1:0
-kubernetes: {{enabled: true, kubeconfig: "{kubeconfig}", {kubernetes}}}
+kubernetes: {{enabled: true, {api_server}, {kubernetes}}}
 secrets:
 - {{id: API_KEY, value: {UPSTREAM_SECRET}}}
 routes:
@@ -82,7 +96,7 @@ routes:
   header_value_template: "token {{{{secret}}}}"
 policy: {{enabled: true, engine: opa, policy_path: "{policies}", decision_path: veilwarden/authz/allow}}
 "#,
-            kubeconfig = self.kubeconfig.display(),
+            api_server = self.api_server,
             kubernetes = self.kubernetes,
             upstream = self.upstream,
             policies = policies.display(),

@@ -11,6 +11,8 @@ use crate::until::until;
 pub const PROXY: &str = "http://veilwarden.veilwarden.svc:8088";
 /// Where the projected token is.
 pub const TOKEN: &str = "/var/run/secrets/veilwarden/token";
+/// Where the ConfigMap `veilwarden-ca` of the pod's namespace is: `ca.crt` and `bundle.crt`.
+pub const ROOTS: &str = "/etc/veilwarden-ca";
 /// A pod's ordinary token, for the API server.
 pub const DEFAULT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -61,9 +63,15 @@ impl Pod<'_> {
                 "imagePullPolicy": "IfNotPresent",
                 "command": command,
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                "volumeMounts": [{"name": "veilwarden", "mountPath": "/var/run/secrets/veilwarden", "readOnly": true}],
+                "volumeMounts": [
+                    {"name": "veilwarden", "mountPath": "/var/run/secrets/veilwarden", "readOnly": true},
+                    {"name": "roots", "mountPath": ROOTS, "readOnly": true},
+                ],
             }],
-            "volumes": [{"name": "veilwarden", "projected": {"sources": [token]}}],
+            "volumes": [
+                {"name": "veilwarden", "projected": {"sources": [token]}},
+                {"name": "roots", "configMap": {"name": "veilwarden-ca"}},
+            ],
         });
         if let Some(node) = self.node {
             spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
@@ -81,7 +89,7 @@ impl Pod<'_> {
 }
 
 /// The image with curl and a shell.
-fn client_image() -> String {
+pub fn client_image() -> String {
     std::env::var("VEILWARDEN_CLIENT_IMAGE").unwrap_or_else(|_| "veilwarden.test/client:1".to_owned())
 }
 
@@ -118,7 +126,34 @@ impl Answer {
 
 /// A call from inside a pod with curl. `options` is what a person would type, quoted for the shell.
 pub fn call(namespace: &str, pod: &str, options: &str) -> Answer {
-    let script = format!("curl --silent --show-error --max-time 30 --include {options}");
+    answered(namespace, pod, "", options)
+}
+
+/// The same with veilwarden as the proxy that curl finds in its environment, and `token` as the password for it. Only
+/// veilwarden's CA is trusted.
+pub fn call_by_proxy(namespace: &str, pod: &str, token: &str, options: &str) -> Answer {
+    answered(namespace, pod, &proxy_variables(token), options)
+}
+
+/// What a call by proxy comes to that need not be answered: the status of its CONNECT, which is 000 if there was none.
+pub fn connect_by_proxy(namespace: &str, pod: &str, token: &str, url: &str) -> String {
+    let curl = "curl --silent --max-time 30 --output /dev/null --write-out '%{http_connect}'";
+    kubectl::shell(namespace, pod, &format!("{}{curl} {url} || true", proxy_variables(token)))
+}
+
+/// As a job in a pod sets them, for a shell. `token` is a file.
+fn proxy_variables(token: &str) -> String {
+    let address = PROXY.trim_start_matches("http://");
+    format!(
+        r#"export HTTPS_PROXY="http://x:$(cat {token})@{address}" CURL_CA_BUNDLE={ROOTS}/ca.crt
+export http_proxy="$HTTPS_PROXY"
+"#
+    )
+}
+
+fn answered(namespace: &str, pod: &str, before: &str, options: &str) -> Answer {
+    let script =
+        format!("{before}curl --silent --show-error --max-time 30 --include --suppress-connect-headers {options}");
     let text = kubectl::shell(namespace, pod, &script);
     let (headers, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = headers.split_whitespace().nth(1).and_then(|status| status.parse().ok());

@@ -8,6 +8,9 @@ use crate::caller::{self, DEFAULT_TOKEN, Pod, TOKEN, with_token_at};
 use crate::kubectl;
 use crate::scene::{self, HOST, Scene, answers, injected, path};
 
+/// The namespace of callers that need what only `privileged` namespaces have.
+pub const ON_HOST: &str = "team-on-host";
+
 pub fn pod_security_accepts(_: &Scene) {
     let namespace = kubectl::json(&["get", "namespace", "veilwarden"]);
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -45,30 +48,32 @@ pub fn rbac_is_minimal(_: &Scene) {
     }
 }
 
-pub fn host_network_overlay(scene: &Scene) {
+/// The overlay `host-network`, in which the Unix socket is tried out as well.
+pub fn deploy_on_host(scene: &Scene) {
     scene::redeploy("tests/e2e/deploy-host-network");
-    scene::namespace("team-on-host", "privileged");
-    scene::service_account("team-on-host", "caller");
+    scene.namespace_of_callers(ON_HOST, "privileged");
+}
+
+pub fn host_network_overlay(scene: &Scene) {
     for (number, node) in scene.nodes.iter().enumerate() {
         let name = format!("on-host-{}", number + 1);
-        Pod { node: Some(node), host_network: true, ..Pod::new("team-on-host", &name, "caller") }.start();
+        Pod { node: Some(node), host_network: true, ..Pod::new(ON_HOST, &name, "caller") }.start();
         for token in [TOKEN, DEFAULT_TOKEN] {
             let options = with_token_at("http://localhost:8088", token, HOST, "/allowed/localhost");
-            let answer = caller::call("team-on-host", &name, &options);
+            let answer = caller::call(ON_HOST, &name, &options);
             assert!(injected(&answer), "{node}, {token}: {answer:?}");
         }
     }
     // Ordinary pods still go by the Service.
     answers("caller-1");
-    scene::redeploy("tests/e2e/deploy");
-    answers("caller-1");
 }
 
 /// The chart in place of the manifests: the same calls have the same answers, and `helm test` succeeds.
-pub fn helm_gives_the_same(_: &Scene) {
+pub fn helm_gives_the_same(scene: &Scene) {
+    // The names are the same in every form.
     kubectl::run(&["delete", "--kustomize", &path("tests/e2e/deploy").display().to_string(), "--wait=true"]);
     scene::namespace("veilwarden", "restricted");
-    scene::secrets();
+    scene.secrets();
     let chart = path("deploy/helm/veilwarden").display().to_string();
     let values = path("tests/e2e/helm-values.yaml").display().to_string();
     helm(&[
@@ -84,6 +89,8 @@ pub fn helm_gives_the_same(_: &Scene) {
     ]);
     answers("caller-1");
     answers("caller-2");
+    let tunnelled = caller::call_by_proxy(scene::TEAM, "caller-1", TOKEN, &format!("https://{HOST}/allowed/tunnel"));
+    assert!(injected(&tunnelled), "{tunnelled:?}");
     let denied = caller::call(scene::OTHER_TEAM, "caller", &caller::with_token(HOST, "/allowed/x"));
     assert_eq!(denied.code(), "POLICY_DENIED", "{denied:?}");
     helm(&["test", "veilwarden", "--namespace", "veilwarden"]);

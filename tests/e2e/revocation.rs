@@ -1,4 +1,4 @@
-//! Tokens end: with their pod, with their ServiceAccount, and by time.
+//! Tokens end with their pod and with their ServiceAccount.
 
 use std::time::{Duration, Instant};
 
@@ -54,39 +54,4 @@ pub fn deleted_service_account_refused(_: &Scene) {
     });
     assert_eq!((answer.status, answer.code().as_str()), (401, "INVALID_TOKEN"), "{answer:?}");
     kubectl::run(&["delete", "pod", "--namespace", TEAM, "of-a-doomed-account", "--wait=false"]);
-}
-
-/// Longer than the life of the token that the pod begins with.
-const PAST_EXPIRY: Duration = Duration::from_secs(630);
-
-/// Calls once a second with whatever the token file holds, and says so when the first token's time is over.
-fn rotating() -> String {
-    format!(
-        r#"count=0 failed=0 end=$(($(date +%s) + {seconds})) first=$(cat {TOKEN})
-while [ "$(date +%s)" -lt "$end" ]; do
-    status=$(curl --silent --output /dev/null --max-time 20 --write-out '%{{http_code}}' --header "Authorization: Bearer $(cat {TOKEN})" --header 'X-Upstream-Host: {HOST}' {proxy}/allowed/rotation)
-    count=$((count + 1))
-    if [ "$status" != 200 ]; then failed=$((failed + 1)); echo "failed: $status at $(date)"; fi
-    sleep 1
-done
-rotated=no; [ "$first" = "$(cat {TOKEN})" ] || rotated=yes
-echo "done: $count calls, $failed failed, rotated: $rotated"
-sleep 2147483647"#,
-        seconds = PAST_EXPIRY.as_secs(),
-        proxy = caller::PROXY,
-    )
-}
-
-/// Starts the pod whose token will be renewed by its kubelet. It is looked at when everything else is done.
-pub fn begin_rotation() {
-    let script = rotating();
-    Pod { script: Some(&script), ..Pod::new(TEAM, "rotation", "caller") }.create();
-}
-
-pub fn token_rotation_without_failed_call(_: &Scene) {
-    caller::wrote(TEAM, "rotation", "done:", PAST_EXPIRY + Duration::from_secs(120));
-    let log = caller::log(TEAM, "rotation");
-    let done = log.lines().find(|line| line.starts_with("done:")).unwrap_or_default();
-    println!("{done}");
-    assert!(done.contains(", 0 failed, rotated: yes"), "{log}");
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
+use crate::authorities::{Ca, upstream_certificates};
 use crate::caller::{self, Answer, Pod};
 use crate::kubectl;
 
@@ -26,29 +26,47 @@ const ROLLOUT: &str = "--timeout=240s";
 pub struct Scene {
     /// The two nodes' names.
     pub nodes: [String; 2],
+    /// The CA of forward mode, which outlives an installation.
+    ca: Ca,
 }
 
 impl Scene {
     /// Installs everything with kubectl. What was installed before is brought to the same state.
     pub fn install() -> Scene {
         let nodes = worker_nodes();
-        for (namespace, security) in [
-            ("veilwarden", "restricted"),
-            ("e2e-upstream", "restricted"),
-            (TEAM, "restricted"),
-            (OTHER_TEAM, "restricted"),
-        ] {
-            self::namespace(namespace, security);
+        for name in ["veilwarden", "e2e-upstream"] {
+            namespace(name, "restricted");
         }
         start_upstream();
-        secrets();
+        let scene = Scene { nodes, ca: Ca::in_use().unwrap_or_else(Ca::make) };
+        scene.secrets();
         deploy("tests/e2e/deploy");
-        for (namespace, account) in [(TEAM, "caller"), (TEAM, "other"), (OTHER_TEAM, "caller")] {
-            service_account(namespace, account);
+        for name in [TEAM, OTHER_TEAM] {
+            scene.namespace_of_callers(name, "restricted");
         }
-        let scene = Scene { nodes };
+        service_account(TEAM, "other");
         scene.start_callers();
         scene
+    }
+
+    /// A namespace with the ServiceAccount `caller`, whose pods may trust our CA. `bundle.crt` would have the public roots
+    /// beside it; here the upstream's own CA stands for them.
+    pub fn namespace_of_callers(&self, name: &str, security: &str) {
+        namespace(name, security);
+        service_account(name, "caller");
+        let ca = &self.ca.certificate;
+        let data = json!({"ca.crt": ca, "bundle.crt": format!("{}{ca}", upstream_root())});
+        let metadata = json!({"name": "veilwarden-ca", "namespace": name});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
+        kubectl::applied(&object.to_string());
+    }
+
+    /// `veilwarden-secrets` with everything that the configuration of the tests reads from it, and `veilwarden-ca`.
+    pub fn secrets(&self) {
+        let keys = json!({"api-key": SECRET, "session-secret": SESSION_SECRET, "upstream-ca": upstream_root()});
+        secret("veilwarden", "veilwarden-secrets", &keys);
+        let ca = json!({"tls.crt": self.ca.certificate, "tls.key": self.ca.key});
+        secret("veilwarden", "veilwarden-ca", &ca);
     }
 
     /// One on each node, one of another ServiceAccount, one of another namespace.
@@ -56,7 +74,7 @@ impl Scene {
         let pods = [
             Pod { node: Some(&self.nodes[0]), ..Pod::new(TEAM, "caller-1", "caller") },
             Pod { node: Some(&self.nodes[1]), ..Pod::new(TEAM, "caller-2", "caller") },
-            Pod::new(TEAM, "other", "other"),
+            Pod { node: Some(&self.nodes[0]), ..Pod::new(TEAM, "other", "other") },
             Pod::new(OTHER_TEAM, "caller", "caller"),
         ];
         pods.iter().for_each(Pod::create);
@@ -117,10 +135,13 @@ pub fn deploy(directory: &str) {
     rolled_out();
 }
 
-/// The same for a changed configuration, which pods read at their start only.
+/// The same for a changed configuration, which pods read at their start only: where nothing else has changed, they are
+/// started anew.
 pub fn redeploy(directory: &str) {
-    deploy(directory);
-    kubectl::run(&["rollout", "restart", "--namespace", "veilwarden", "daemonset/veilwarden"]);
+    let applied = kubectl::run(&["apply", "--kustomize", &path(directory).display().to_string()]);
+    if applied.lines().any(|line| line == "daemonset.apps/veilwarden unchanged") {
+        kubectl::run(&["rollout", "restart", "--namespace", "veilwarden", "daemonset/veilwarden"]);
+    }
     rolled_out();
 }
 
@@ -166,33 +187,23 @@ pub fn proxy_logs() -> String {
 /// `veilwarden echo` over TLS, with a certificate of a CA that only the route knows. It is made once.
 fn start_upstream() {
     if !kubectl::attempt(&["get", "secret", "--namespace", "e2e-upstream", "upstream-tls"]).succeeded {
-        let [root, leaf, key] = certificates();
+        let [root, leaf, key] = upstream_certificates();
         secret("e2e-upstream", "upstream-tls", &json!({"ca.crt": root, "tls.crt": leaf, "tls.key": key}));
     }
     kubectl::run(&["apply", "--filename", &path("tests/e2e/deploy/upstream.yaml").display().to_string()]);
     kubectl::run(&["rollout", "status", "--namespace", "e2e-upstream", "deployment/upstream", ROLLOUT]);
 }
 
-/// `veilwarden-secrets` with everything that the configuration of the tests reads from it.
-pub fn secrets() {
-    let tls = kubectl::json(&["get", "secret", "--namespace", "e2e-upstream", "upstream-tls"]);
-    let root =
-        BASE64_STANDARD.decode(tls["data"]["ca.crt"].as_str().unwrap_or_default()).expect("the API server encodes");
-    let root = String::from_utf8(root).expect("PEM");
-    let keys = json!({"api-key": SECRET, "session-secret": SESSION_SECRET, "upstream-ca": root});
-    secret("veilwarden", "veilwarden-secrets", &keys);
+/// The certificate of the CA that the upstream has its certificate from.
+fn upstream_root() -> String {
+    value("e2e-upstream", "upstream-tls", "ca.crt")
 }
 
-/// A CA's certificate, one of it for the upstream, and that one's key, all PEM.
-fn certificates() -> [String; 3] {
-    let ca_key = KeyPair::generate().expect("a key");
-    let mut ca = CertificateParams::new(Vec::new()).expect("no names");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = ca.self_signed(&ca_key).expect("a certificate").pem();
-    let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec![HOST.to_owned()]).expect("a name");
-    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).expect("a certificate");
-    [root, leaf.pem(), key.serialize_pem()]
+/// A value of a Secret that is there.
+pub fn value(namespace: &str, secret: &str, key: &str) -> String {
+    let object = kubectl::json(&["get", "secret", "--namespace", namespace, secret]);
+    let value = BASE64_STANDARD.decode(object["data"][key].as_str().unwrap_or_default());
+    String::from_utf8(value.expect("the API server encodes")).expect("ours are text")
 }
 
 /// Waits until the endpoint controllers have seen what was changed: a call from `pod` succeeds.

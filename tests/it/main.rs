@@ -16,6 +16,7 @@ mod framing;
 mod hosts;
 mod http2;
 mod identity;
+mod install;
 mod jwks;
 mod layers;
 mod leaks;

@@ -20,10 +20,11 @@ fn every_point_of_the_design_has_a_proof_that_exists() {
     let page = Document::read("docs/acceptance.md");
     let checklist = page.table("| | the design's point | proven by |");
     let criteria = page.table("| | the design's criterion | proven by |");
+    let ways_in = page.table("| way in | documented in | proven by |");
     assert_eq!((checklist.len(), criteria.len()), (11, 8));
     let sources = sources(&["src", "tests"]);
     let has_end_to_end = root().join("tests/e2e").is_dir();
-    for row in checklist.iter().chain(&criteria) {
+    for row in checklist.iter().chain(&criteria).chain(&ways_in) {
         let named = tests_named(&row[2]);
         assert!(!named.is_empty() || row[2].contains("`make test`") || row[2].contains("`.ci/run`"), "{row:?}");
         for name in named {

@@ -58,7 +58,19 @@ true
       fieldPath: spec.nodeName
 {{- end -}}
 
+{{/* Whether the configuration names the CA that the Secret `veilwarden-ca` holds. */}}
+{{- define "veilwarden.hasCa" -}}
+{{- if hasPrefix "/etc/veilwarden-ca/" (dig "forward" "ca_cert_file" "" .Values.config) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "veilwarden.volumeMounts" -}}
+{{- if include "veilwarden.hasCa" . }}
+- name: ca
+  mountPath: /etc/veilwarden-ca
+  readOnly: true
+{{- end }}
 - name: config
   mountPath: /etc/veilwarden
   readOnly: true
@@ -71,6 +83,12 @@ true
 {{- end -}}
 
 {{- define "veilwarden.volumes" -}}
+{{- if include "veilwarden.hasCa" . }}
+- name: ca
+  secret:
+    secretName: veilwarden-ca
+    defaultMode: 288 # 0440
+{{- end }}
 - name: config
   configMap:
     name: veilwarden-config
