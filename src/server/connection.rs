@@ -148,7 +148,7 @@ impl Http {
                 service.answer_http2(request).await
             }
         });
-        if let Err(error) = http2::serve(frames, service, &handle, self.limits, drain).await {
+        if let Err(error) = http2::serve(frames, service, &handle, self.limits, &self.pipeline.metrics, drain).await {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
         }
     }

@@ -2,7 +2,7 @@
 
 mod frames;
 mod floods;
-mod peer;
+pub mod peer;
 mod faults;
 mod grpc;
 mod raw;

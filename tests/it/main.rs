@@ -18,6 +18,7 @@ mod http2;
 mod identity;
 mod jwks;
 mod layers;
+mod limits;
 mod leaks;
 mod lifecycle;
 mod listeners;
