@@ -143,10 +143,11 @@ impl Http {
         let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
         let service = service_fn(move |request| {
             let (http, connection, handle, drain) = shared.clone();
-            async move {
+            // Boxed, so that it is gone when the answer's head is there: its stream may last.
+            Box::pin(async move {
                 let service = Service { http: &http, connection: &connection, handle, drain, sequel: Mutex::default() };
                 service.answer_http2(request).await
-            }
+            })
         });
         if let Err(error) = http2::serve(frames, service, &handle, self.limits, &self.pipeline.metrics, drain).await {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");

@@ -25,7 +25,7 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What is held of one answer that its caller does not take.
-const SEND_BUFFER: usize = 64 << 10;
+const SEND_BUFFER: usize = 16 << 10;
 /// Requests that were reset before anyone looked at them, and streams that we had to reset; then the connection ends.
 const MAX_RESETS: usize = 20;
 
