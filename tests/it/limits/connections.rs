@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use crate::world::process::{self, Process};
 use crate::world::raw::{self, Answer};
 use crate::world::{Started, World, until, within};
 
@@ -123,4 +124,25 @@ async fn k09_connections_that_come_and_go_leave_nothing_behind() {
     let (after, grown) = (world.sample("process_open_fds").await, process.status_kib("VmRSS").saturating_sub(memory));
     assert!((after - files).abs() <= 2.0, "{files} descriptors before, {after} after");
     assert!(grown < 4 << 10, "{grown} KiB more");
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_and_warned_about_when_it_is_too_low() {
+    let warning = "the limit of open files is too low";
+    for (lowered, hard) in [("ulimit -Sn 300", getrlimit(Resource::Nofile).maximum), ("ulimit -n 300", Some(300))] {
+        let world = World::new().await;
+        let file = process::file(world.directory.path(), "veilwarden.yaml", world.yaml());
+        let mut shell = process::command("sh");
+        shell.args(["-c", &format!("{lowered} && exec \"$@\""), "sh", process::VEILWARDEN, "serve", "--config", &file]);
+        shell.env("VEILWARDEN_SESSION_SECRET", world.session_secret());
+        let mut process = Process::of(shell);
+        process.ready().await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft = line.split_whitespace().nth(3).unwrap();
+        assert_eq!(soft, hard.map_or("unlimited".to_owned(), |hard| hard.to_string()), "{lowered}: {line}");
+        // 4096 connections, 1024 calls, 512 others.
+        let too_low = hard.is_some_and(|hard| hard < 5632);
+        assert_eq!(process.stderr().contains(warning), too_low, "{lowered}: {}", process.stderr());
+    }
 }
