@@ -14,6 +14,7 @@ use crate::authn::{Authn, KubernetesSettings, cluster};
 use crate::ca::{self, Authority};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config, Endpoint};
+use crate::limits::{Calls, Connections, Rate};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, PolicyEngine, Problems, Rego};
@@ -21,10 +22,11 @@ use crate::route::{self, Routes};
 use crate::secrets::{self, Secrets};
 use crate::server::admin::Admin;
 use crate::server::connection::Http;
+use crate::server::door::Door;
 use crate::server::forward::Forward;
 use crate::server::reverse::Reverse;
 use crate::server::tls::Tls;
-use crate::server::{Drain, DrainStarter, accept};
+use crate::server::{Drain, DrainStarter, WithoutRoom, accept};
 use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
 
@@ -40,6 +42,9 @@ use listeners::{Bound, bind};
 const RECHECK: Duration = Duration::from_secs(30);
 /// More often they do not ask, whatever it remembers.
 const LEAST_RECHECK: Duration = Duration::from_secs(1);
+/// Connections to the admin listener: a few probes and scrapes, and one peer cannot keep the others out.
+const ADMIN_CONNECTIONS: usize = 256;
+const ADMIN_CONNECTIONS_PER_PEER: usize = 64;
 /// How long the end waits for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
@@ -174,6 +179,8 @@ impl App {
         let pipeline = Pipeline {
             kubernetes: authenticator.is_some(),
             authn: Authn::new(session, authenticator),
+            calls: Calls::new(config.limits.max_concurrent_requests),
+            rate: config.limits.requests_per_second.map(Rate::new),
             rules: Rules { routes, policy },
             secrets: Box::new(secrets),
             upstreams,
@@ -235,7 +242,15 @@ fn serve_admin(pipeline: &Arc<Pipeline>, listener: Option<TcpListener>, drain: &
     let mut tasks = JoinSet::new();
     if let Some(listener) = listener {
         let admin = Arc::new(Admin { pipeline: Arc::clone(pipeline), drain: drain.clone() });
-        tasks.spawn(accept(listener, None, move |stream, _| Some(admin.clone().serve(stream))));
+        let connections = Connections::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS_PER_PEER);
+        tasks.spawn(accept(listener, None, WithoutRoom::Serve, move |stream, peer| {
+            let seat = connections.enter(peer).ok()?;
+            let serving = admin.clone().serve(stream);
+            Some(async move {
+                serving.await;
+                drop(seat);
+            })
+        }));
     }
     tasks
 }
@@ -250,7 +265,8 @@ fn serve_proxies(
 ) -> JoinSet<()> {
     let limits = config.limits;
     let http = Http { pipeline: Arc::clone(pipeline), limits: limits.gate, forward: config.forward.enabled };
-    let reverse = Reverse { http: Arc::new(http), forward, allow_peers: config.allow_peers.clone(), tls };
+    let door = Door::new(Connections::new(limits.max_connections, limits.max_connections_per_peer));
+    let reverse = Reverse { http: Arc::new(http), door, forward, allow_peers: config.allow_peers.clone(), tls };
     let reverse = Arc::new(reverse);
     let mut tasks = JoinSet::new();
     let end = Some((drain.clone(), limits.drain_timeout));
@@ -258,10 +274,14 @@ fn serve_proxies(
         let (reverse, drain, end) = (reverse.clone(), drain.clone(), end.clone());
         match listener {
             Bound::Tcp(tcp) => {
-                tasks.spawn(accept(tcp, end, move |stream, peer| reverse.serve(stream, peer, drain.clone())));
+                tasks.spawn(accept(tcp, end, WithoutRoom::Close, move |stream, peer| {
+                    reverse.serve(stream, peer, drain.clone())
+                }));
             }
             Bound::Unix(unix) => {
-                tasks.spawn(accept(unix, end, move |stream, peer| reverse.serve_unix(stream, peer, drain.clone())));
+                tasks.spawn(accept(unix, end, WithoutRoom::Close, move |stream, peer| {
+                    reverse.serve_unix(stream, peer, drain.clone())
+                }));
             }
         }
     }
@@ -312,4 +332,80 @@ fn policy_engine(config: &Config) -> Result<Box<dyn PolicyEngine>, Error> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::BoxFuture;
+    use crate::config::Overrides;
+    use crate::policy::{Decision, Input};
+
+    const SECRET: &str = "a-session-secret-of-tests";
+
+    /// Panics when it is asked about one path, and allows all others.
+    struct Panics;
+
+    impl PolicyEngine for Panics {
+        fn decide<'a>(&'a self, input: Input<'a>) -> BoxFuture<'a, Result<Decision, policy::Error>> {
+            assert!(input.path != "/panic", "meant by the test");
+            Box::pin(std::future::ready(Ok(Decision { allowed: true, reason: String::new() })))
+        }
+
+        fn name(&self) -> &'static str {
+            "config"
+        }
+    }
+
+    async fn call(stream: &mut TcpStream, path: &str) -> String {
+        let head = "Host: x\r\nX-Upstream-Host: a.test\r\nX-Session-Secret:";
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n{head} {SECRET}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn k23_a_panic_is_one_calls_500_with_a_record_and_the_connection_goes_on() {
+        let home = tempfile::tempdir().unwrap();
+        let audit = home.path().join("audit.jsonl");
+        // Nobody listens on port 1.
+        let yaml = format!(
+            "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nkubernetes: {{enabled: false}}\nsecrets: [{{id: K, value: v}}]\n\
+             routes: [{{upstream_host: a.test, upstream_scheme: http, upstream_address: \"127.0.0.1:1\", secret_id: K, \
+             inject_header: X-Key, header_value_template: \"{{{{secret}}}}\"}}]\n\
+             policy: {{engine: config, default_allow: true}}\naudit: {{output: \"{}\"}}\n",
+            audit.display()
+        );
+        let environment = |name: &str| (name == "VEILWARDEN_SESSION_SECRET").then(|| SECRET.to_owned());
+        let config = Config::parse(&yaml, Path::new("v.yaml"), &Overrides::default(), &environment);
+        let mut app = App::build(config.unwrap_or_else(|mistakes| panic!("{mistakes}"))).await.unwrap();
+        app.pipeline.rules.policy = Box::new(Panics);
+        let metrics = Arc::clone(&app.pipeline.metrics);
+        let running = app.start().await.unwrap();
+        let mut stream = TcpStream::connect(running.listen[0].address().unwrap()).await.unwrap();
+        for (path, status, code) in
+            [("/panic", 500, "INTERNAL_ERROR"), ("/x", 502, "UPSTREAM_ERROR"), ("/panic", 500, "INTERNAL_ERROR")]
+        {
+            let answer = call(&mut stream, path).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(code), "{path}: {answer}");
+        }
+        let exposition = metrics.render(crate::metrics::AuditCounts { written: 0, dropped: 0 }).unwrap();
+        assert!(exposition.contains("\nveilwarden_panics_total 2\n"), "{exposition}");
+        running.stop().await;
+        let records = std::fs::read_to_string(audit).unwrap();
+        assert_eq!(
+            records.lines().filter(|line| line.contains("\"error\":\"INTERNAL_ERROR\"")).count(),
+            2,
+            "{records}"
+        );
+        assert_eq!(records.lines().count(), 3, "{records}");
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::gate::Refusal;
+use crate::limits::Limit;
 use crate::request::credential::BadCredential;
 use crate::{authn, policy, request, secrets};
 
@@ -38,6 +39,11 @@ pub enum Error {
     Upstream(#[from] Fault),
     #[error("the audit queue is full")]
     AuditFull,
+    #[error("{0}")]
+    Overloaded(Limit),
+    /// The caller's identity is over its rate; asking again makes sense after that time.
+    #[error("limits.requests_per_second is reached")]
+    RateLimited(Duration),
     #[error("internal: {0}")]
     Internal(&'static str),
 }
@@ -75,6 +81,7 @@ pub enum Code {
     MethodNotAllowed,
     UriTooLong,
     Misdirected,
+    RateLimited,
     HeadersTooLarge,
     PolicyError,
     InternalError,
@@ -102,6 +109,7 @@ impl Code {
             Code::MethodNotAllowed => ("METHOD_NOT_ALLOWED", 405, "this method is never passed on"),
             Code::UriTooLong => ("URI_TOO_LONG", 414, "the request target is too long"),
             Code::Misdirected => ("MISDIRECTED", 421, "the call names another host than its tunnel leads to"),
+            Code::RateLimited => ("RATE_LIMITED", 429, "this identity makes too many calls"),
             Code::HeadersTooLarge => ("HEADERS_TOO_LARGE", 431, "the header fields are too large or too many"),
             Code::PolicyError => ("POLICY_ERROR", 500, "the policy could not decide"),
             Code::InternalError => ("INTERNAL_ERROR", 500, "veilwarden failed"),
@@ -154,7 +162,8 @@ impl Error {
                 Code::UpstreamError
             }
             Error::Upstream(Fault::CallerBody(_)) => Code::BadRequest,
-            Error::AuditFull => Code::Overloaded,
+            Error::AuditFull | Error::Overloaded(_) => Code::Overloaded,
+            Error::RateLimited(_) => Code::RateLimited,
             Error::Internal(_) => Code::InternalError,
         }
     }
@@ -182,6 +191,7 @@ impl Error {
             }
             Error::Upstream(Fault::CallerBody(_)) => "the request's body did not arrive whole",
             Error::Upstream(_) | Error::AuditFull => "try again later",
+            Error::Overloaded(_) | Error::RateLimited(_) => "try again after the time in Retry-After",
             Error::Internal(_) => "report this with the request id",
         };
         Some(text.into())
@@ -191,7 +201,8 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Authn(error) => error.retry_after(),
-            Error::AuditFull => Some(Duration::from_secs(1)),
+            Error::AuditFull | Error::Overloaded(_) => Some(Duration::from_secs(1)),
+            Error::RateLimited(wait) => Some(*wait),
             _ => None,
         }
     }

@@ -14,9 +14,10 @@ mod framer;
 pub mod frames;
 mod handle;
 mod head;
-mod linger;
+pub(crate) mod linger;
 pub mod message;
 pub mod pace;
+mod rest;
 mod target;
 pub mod write_limit;
 
@@ -26,9 +27,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use clock::Clock;
+use clock::{Clock, Due, Kind};
 use framer::Framer;
 use frames::Frames;
 use handle::Decision;
@@ -42,6 +43,10 @@ pub const REFUSED_METHOD: &str = "!";
 
 /// So much is read of what follows a head while it is undecided what that is, to notice a peer that hangs up.
 const MAX_AHEAD: usize = 16 << 10;
+
+/// So much is read at once. hyper's buffer grows as long as it is filled, and what it holds of a body it hands on whole: a
+/// slow upstream would have pieces of that size waiting in every place before it.
+const MAX_READ: u64 = 16 << 10;
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
 
@@ -100,6 +105,8 @@ pub struct Gate<IO> {
     ended: Ended,
     clock: Clock,
     writes: WriteLimit,
+    /// What was written may not have gone out.
+    unflushed: bool,
     linger: Option<Linger>,
 }
 
@@ -110,7 +117,19 @@ enum Ended {
     Refused,
     /// What follows is HTTP/2 and not for this gate.
     Http2,
+    /// The parser may go; the connection goes on, see [`Gate::wakes`].
+    Resting,
     Eof,
+}
+
+/// What follows the end that a parser has seen.
+#[derive(Debug)]
+pub enum After<IO> {
+    /// Nothing was asked for a while: the parser may go, [`Gate::wakes`] goes on with the connection.
+    Rest(Gate<IO>),
+    /// The peer speaks HTTP/2.
+    Http2(Frames<IO>),
+    Nothing,
 }
 
 impl<IO> Gate<IO> {
@@ -127,6 +146,7 @@ impl<IO> Gate<IO> {
             ended: Ended::No,
             clock: Clock::new(limits),
             writes: WriteLimit::new(limits.idle_timeout),
+            unflushed: false,
             linger: None,
         }
     }
@@ -135,9 +155,13 @@ impl<IO> Gate<IO> {
         self.handle.clone()
     }
 
-    /// The connection once HTTP/1 has ended on it, if that is because the peer speaks HTTP/2.
-    pub fn into_http2(self) -> Option<Frames<IO>> {
-        (self.ended == Ended::Http2).then(|| Frames::begun(self.io, self.held, self.framer.limits()))
+    /// What becomes of the connection when its parser has seen the end of it.
+    pub fn after(self) -> After<IO> {
+        match self.ended {
+            Ended::Http2 => After::Http2(Frames::begun(self.io, self.held, self.framer.limits())),
+            Ended::Resting => After::Rest(self),
+            Ended::No | Ended::Refused | Ended::Eof => After::Nothing,
+        }
     }
 
     /// Bytes that are no HTTP/1 may be the beginning of HTTP/2; nothing else was on the connection before.
@@ -183,7 +207,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Gate<IO> {
             match gate.ended {
                 // Not an end of file: hyper would take it for a caller that hung up and drop the answer.
                 Ended::Refused => return Poll::Pending,
-                Ended::Eof | Ended::Http2 => return Poll::Ready(Ok(())),
+                Ended::Eof | Ended::Http2 | Ended::Resting => return Poll::Ready(Ok(())),
                 Ended::No => {}
             }
             if let Some(heads) = gate.framer.held() {
@@ -222,7 +246,7 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
     /// request that arrives whole, as most do, is so never copied.
     fn read_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<Step, Stop>> {
         let start = buf.filled().len();
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
+        match Pin::new(&mut (&mut self.io).take(MAX_READ)).poll_read(cx, buf) {
             Poll::Pending => return self.wait(cx),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Stop::Io(error))),
             Poll::Ready(Ok(())) => {}
@@ -302,18 +326,25 @@ impl<IO: AsyncRead + Unpin> Gate<IO> {
 
     /// The peer is silent: between messages the idle limit runs, within a head the header limit, within a body
     /// none here (the body's reader has its own), and none while an answer is on its way or behind HTTP.
-    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, Stop>> {
         if self.framer.within_body() || self.framer.is_through() {
             return Poll::Pending;
         }
-        ready!(self.clock.poll_expired(cx, !self.held.is_empty(), &self.handle));
-        Poll::Ready(Err(Stop::Io(io::ErrorKind::TimedOut.into())))
+        let kind = if self.held.is_empty() { Kind::BetweenMessages { done: self.is_done() } } else { Kind::WithinHead };
+        match ready!(self.clock.poll_due(cx, kind, &self.handle)) {
+            Due::Rest => {
+                self.ended = Ended::Resting;
+                Poll::Ready(Ok(Step::Again))
+            }
+            Due::End => Poll::Ready(Err(Stop::Io(io::ErrorKind::TimedOut.into()))),
+        }
     }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let gate = self.get_mut();
+        gate.unflushed = true;
         let outcome = Pin::new(&mut gate.io).poll_write(cx, buf);
         gate.writes.watch(cx, outcome)
     }
@@ -324,6 +355,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let gate = self.get_mut();
+        gate.unflushed = true;
         let outcome = Pin::new(&mut gate.io).poll_write_vectored(cx, bufs);
         gate.writes.watch(cx, outcome)
     }
@@ -335,12 +367,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
         let outcome = Pin::new(&mut gate.io).poll_flush(cx);
+        gate.unflushed &= outcome.is_pending();
         gate.writes.watch(cx, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let gate = self.get_mut();
-        if gate.ended == Ended::Http2 {
+        if matches!(gate.ended, Ended::Http2 | Ended::Resting) {
             return Poll::Ready(Ok(()));
         }
         if gate.linger.is_none() {

@@ -13,6 +13,7 @@ pub mod request; // what a caller asked, in one canonical form, or refused
 pub mod client; // the HTTPS client for our own calls to secret stores
 pub mod ca; // the CA of forward mode and the certificates it signs
 pub mod authn; // who calls
+pub mod limits; // connections, calls at a time, calls a second
 pub mod secrets; // where secrets come from
 pub mod route; // which host takes which secret, and how it is put in
 pub mod policy; // may it

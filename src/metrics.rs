@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::limits::Limit;
 use crate::secrets;
 
 mod keys;
@@ -40,6 +41,8 @@ pub struct Metrics {
     secret_stale_served: Family<StoreLabels, Counter>,
     listen_tls_reloads: Family<ResultLabels, Counter>,
     listen_tls_failing: Gauge,
+    limited: Family<LimitLabels, Counter>,
+    panics: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
 }
@@ -83,6 +86,11 @@ struct ResultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FetchLabels {
     store: &'static str,
     result: &'static str,
@@ -120,6 +128,8 @@ impl Default for Metrics {
             secret_stale_served: Family::default(),
             listen_tls_reloads: Family::default(),
             listen_tls_failing: Gauge::default(),
+            limited: Family::default(),
+            panics: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
         };
@@ -176,6 +186,12 @@ impl Metrics {
             "1 while the files of listen_tls are not good and the last good ones are in use",
             self.listen_tls_failing.clone(),
         );
+        r.register("limited", "Connections and calls refused because a limit was reached", self.limited.clone());
+        r.register(
+            "panics",
+            "Panics that were caught, each at the cost of one call or connection",
+            self.panics.clone(),
+        );
         r.register("requests_in_flight", "Calls being served", self.in_flight.clone());
         r.register("connections", "Open connections from callers", self.connections.clone());
     }
@@ -226,6 +242,16 @@ impl Metrics {
         let result = if good { "success" } else { "failure" };
         self.listen_tls_reloads.get_or_create(&ResultLabels { result }).inc();
         self.listen_tls_failing.set(i64::from(!good));
+    }
+
+    /// A connection or a call was refused because of this limit.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&LimitLabels { limit: limit.as_str() }).inc();
+    }
+
+    /// A panic was caught.
+    pub fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// The exposition text (OpenMetrics 1.0), process metrics included.

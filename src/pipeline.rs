@@ -1,7 +1,9 @@
 //! The life of a request, in one screen.
 
 pub mod answer;
+mod caught;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use hyper::upgrade::Upgraded;
 use crate::audit::{Record, Trail};
 use crate::authn::{Authn, Source};
 use crate::error::Error;
+use crate::limits::{Calls, Limit, Rate};
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
@@ -21,12 +24,17 @@ use crate::upstream::Upstreams;
 use crate::upstream::websocket::Reply;
 
 pub use answer::Answer;
+pub use caught::{Panicked, caught};
 
 /// Everything a call meets on its way.
 pub struct Pipeline {
     pub authn: Authn,
     /// Whether a bearer in `Authorization` is a credential for us.
     pub kubernetes: bool,
+    /// Room for calls at the same time.
+    pub calls: Calls,
+    /// `None`: an identity may call as often as it likes.
+    pub rate: Option<Rate>,
     pub rules: Rules,
     pub secrets: Box<dyn SecretStore>,
     pub upstreams: Upstreams,
@@ -64,7 +72,11 @@ impl Pipeline {
         connection: &Connection,
     ) -> (Response<Answer>, Option<Established>) {
         let Some(mut record) = self.record(connection) else { return (self.refuse_unrecorded(), None) };
-        match self.road(request, connection, &mut record).await {
+        let reached = {
+            let road = pin!(self.road(request, connection, &mut record));
+            self.survive(caught(road).await)
+        };
+        match reached {
             Ok(Reached::Answer(answer)) => (self.finish(Ok(answer), record), None),
             Ok(Reached::WebSocket(answer, socket, upstream)) => {
                 let (answer, record) = last(answer, record);
@@ -81,7 +93,11 @@ impl Pipeline {
         connection: &Connection,
     ) -> (Response<Answer>, Option<Established>) {
         let Some(mut record) = self.record(connection) else { return (self.refuse_unrecorded(), None) };
-        match self.open(request, connection, &mut record).await {
+        let opened = {
+            let opening = pin!(self.open(request, connection, &mut record));
+            self.survive(caught(opening).await)
+        };
+        match opened {
             Ok(Opened::Intercepted(tunnel)) => {
                 let answer = self.finish(Ok(established()), record);
                 (answer, Some(Established::Intercepted(tunnel)))
@@ -99,6 +115,41 @@ impl Pipeline {
         self.authn.authenticate(Some(tunnel.credential()), peer).await.map(drop).map_err(Error::from)
     }
 
+    /// A panic is a failure of this call alone.
+    fn survive<T>(&self, outcome: Result<Result<T, Error>, Panicked>) -> Result<T, Error> {
+        outcome.unwrap_or_else(|Panicked| {
+            self.metrics.panicked();
+            Err(Error::Internal("a panic"))
+        })
+    }
+
+    /// Takes a place among the calls at the same time, before anything is asked of others.
+    fn take_place(&self, record: &mut Record) -> Result<(), Error> {
+        let call = self.calls.begin().inspect_err(|limit| self.metrics.limited(*limit));
+        record.call = Some(call.map_err(Error::Overloaded)?);
+        Ok(())
+    }
+
+    /// An identity that calls too often gets no further.
+    async fn within_rate(&self, record: &Record) -> Result<(), Error> {
+        let (Some(rate), Some(identity)) = (&self.rate, &record.identity) else { return Ok(()) };
+        rate.draw(identity).await.map_err(|wait| {
+            self.metrics.limited(Limit::RequestsPerSecond);
+            Error::RateLimited(wait)
+        })
+    }
+
+    /// What a connection over the limit is told, as bytes of HTTP/1.
+    pub fn too_many_connections(&self, limit: Limit) -> Vec<u8> {
+        let error = Error::Overloaded(limit);
+        self.metrics.failed(error.code().as_str());
+        let id = RequestId::generate();
+        let mut answer = answer::refusal(&error, id.as_str(), false);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
+        answer::written(answer)
+    }
+
     fn record(&self, connection: &Connection) -> Option<Record> {
         let place = self.trail.reserve()?;
         let mut record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), connection.peer);
@@ -114,7 +165,9 @@ impl Pipeline {
     ) -> Result<Opened, Error> {
         let (parts, body) = request.into_parts();
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
+        self.take_place(record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        self.within_rate(record).await?;
         authenticated.open(&self.rules, self.ca, &self.metrics, record).await
     }
 
@@ -132,7 +185,9 @@ impl Pipeline {
     ) -> Result<Reached, Error> {
         let (parts, body) = request.into_parts();
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
+        self.take_place(record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        self.within_rate(record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;
         let prepared = authorized.prepare(&*self.secrets).await?;
         if prepared.asks_for_websocket() {

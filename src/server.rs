@@ -2,10 +2,13 @@
 
 pub mod admin;
 pub mod connection;
+pub mod descriptors;
+pub mod door;
 pub mod forward;
 mod http2;
 mod passage;
 pub mod reverse;
+mod seldom;
 pub mod tls;
 pub mod unix;
 mod websocket;
@@ -17,13 +20,17 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::authn::Source;
+use descriptors::Spare;
 
 /// How long accepting rests when there are no descriptors left: long enough for some to be given back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// So many connections at most are still taken from the kernel's queue at the end, which is what it holds.
 const QUEUE: usize = 1024;
+/// How long one connection may have the descriptor that was kept back.
+const SERVED_WITHOUT_ROOM: Duration = Duration::from_secs(1);
 
 /// How near the end is; it only ever comes nearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,11 +102,21 @@ impl Listener for TcpListener {
     }
 }
 
+/// What becomes of a connection for which there is only the descriptor that was kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutRoom {
+    /// It is closed at once.
+    Close,
+    /// It is served while others wait, for a moment: whoever asks how we are must hear it now above all.
+    Serve,
+}
+
 /// Accepts connections until the drain begins, then lets those that are open finish for at most the limit;
 /// without an end, for ever. Whatever goes wrong with one connection is its own affair.
 pub async fn accept<L, F>(
     listener: L,
     end: Option<(Drain, Duration)>,
+    without_room: WithoutRoom,
     mut serve: impl FnMut(L::Stream, Source) -> Option<F>,
 ) where
     L: Listener,
@@ -107,10 +124,24 @@ pub async fn accept<L, F>(
 {
     let mut connections = JoinSet::new();
     let (mut drain, limit) = end.unzip();
+    let mut spare = Spare::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => admit(&mut connections, serve(stream, peer)),
+                Err(error) if descriptors::are_out(&error) => {
+                    spare.lend(&error);
+                    if let Ok(Ok((stream, peer))) = timeout(ACCEPT_REST, listener.accept()).await
+                        && without_room == WithoutRoom::Serve
+                        && let Some(connection) = serve(stream, peer)
+                    {
+                        let _ = timeout(SERVED_WITHOUT_ROOM, connection).await;
+                    }
+                    spare.take_back();
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+                // The peer's own affair, and no reason to let others wait.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, "no connection accepted");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -134,7 +165,7 @@ pub async fn accept<L, F>(
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limit.unwrap_or_default(), all).await.is_err() {
+    if timeout(limit.unwrap_or_default(), all).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain limit reached: open connections are cut");
     }
 }
@@ -166,7 +197,7 @@ mod tests {
         let callers: Vec<_> = (0..CALLERS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         starter.begin();
         let mut served = 0;
-        accept(listener, Some((drain, Duration::from_secs(10))), |_, _| {
+        accept(listener, Some((drain, Duration::from_secs(10))), WithoutRoom::Close, |_, _| {
             served += 1;
             Some(std::future::ready(()))
         })

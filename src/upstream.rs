@@ -34,8 +34,8 @@ pub use guard::Own;
 
 /// Idle connections to an upstream are closed after so long; most servers keep them for a minute or longer.
 const POOL_IDLE: Duration = Duration::from_secs(55);
-/// What is held of an answer before it is passed on, its head included, in bytes.
-const MAX_BUFFER: usize = 128 << 10;
+/// What is held of an answer before it is passed on, its head included, and of a body that is not taken, in bytes.
+const MAX_BUFFER: usize = 64 << 10;
 
 /// What one HTTP/2 answer may be ahead of its caller.
 const STREAM_WINDOW: u32 = 256 << 10;

@@ -13,6 +13,7 @@ use super::writer::{Place, Trail};
 use crate::authn::{Identity, Source};
 use crate::ca::ClientName;
 use crate::error::Code;
+use crate::limits::Call;
 use crate::metrics::Metrics;
 use crate::request::{RequestId, method};
 use crate::route::Route;
@@ -75,6 +76,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// The answer's last byte was handed to the caller.
     pub complete: bool,
+    /// The call's place among those at the same time, kept until it ends.
+    pub call: Option<Call>,
 }
 
 /// The line, field by field. Nothing here can hold a credential or a secret's value: the query is left out
@@ -176,6 +179,7 @@ impl Record {
             request_bytes: None,
             response_bytes: 0,
             complete: false,
+            call: None,
         }
     }
 

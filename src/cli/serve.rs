@@ -10,6 +10,7 @@ use super::log;
 use super::signals::Signals;
 use crate::app::{App, Running};
 use crate::config::{Config, Overrides, process_environment};
+use crate::server::descriptors;
 
 /// Starts, serves, and stops in order. Configuration mistakes go to stderr as they are, one a line.
 pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
@@ -38,6 +39,15 @@ async fn start(file: PathBuf, overrides: Overrides) -> Result<(Running, WorkerGu
     let log = log::init(config.log);
     for warning in &config.warnings {
         tracing::warn!(target: log::START, "{warning}");
+    }
+    let needed = descriptors::needed(&config.limits);
+    if let Some(open_files) = descriptors::raise().filter(|open_files| *open_files < needed) {
+        tracing::warn!(
+            target: log::START,
+            open_files,
+            needed,
+            "the limit of open files is too low for limits.max_connections and limits.max_concurrent_requests: raise it (ulimit -n), or lower them"
+        );
     }
     let app = App::build(config).await.map_err(|errors| errors.to_string())?;
     if let Some(cluster) = app.cluster() {

@@ -1,5 +1,6 @@
 //! How the program runs: limits, audit, log.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,13 @@ use crate::gate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub gate: gate::Limits,
+    /// Connections to the listeners, in all.
+    pub max_connections: usize,
+    /// Of one address, or of one user over Unix sockets.
+    pub max_connections_per_peer: usize,
+    pub max_concurrent_requests: usize,
+    /// Of one identity; `None`: as many as come.
+    pub requests_per_second: Option<NonZeroU32>,
     /// How long new calls are still taken after the signal to stop, while `/readyz` says no.
     pub drain_delay: Duration,
     /// How long calls may go on after that.
@@ -65,7 +73,15 @@ pub(super) fn limits(file: &raw::Limits) -> Limits {
         header_timeout: file.header_timeout.0,
         idle_timeout: file.idle_timeout.0,
     };
-    Limits { gate, drain_delay: file.drain_delay.0, drain_timeout: file.drain_timeout.0 }
+    Limits {
+        gate,
+        max_connections: file.max_connections as usize,
+        max_connections_per_peer: file.max_connections_per_peer as usize,
+        max_concurrent_requests: file.max_concurrent_requests as usize,
+        requests_per_second: NonZeroU32::new(file.requests_per_second),
+        drain_delay: file.drain_delay.0,
+        drain_timeout: file.drain_timeout.0,
+    }
 }
 
 pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {

@@ -3,10 +3,17 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
 use super::{Handle, Limits};
+
+/// A connection on which nothing has been asked for so long is put to rest: longer than a busy caller's pause between
+/// two calls, and so short that few connections have a parser for nothing.
+const REST: Duration = Duration::from_millis(50);
+/// How seldom it is looked whether a long answer has ended, at most.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// The time limits between and within heads, with one timer that is moved only when it fires early.
 #[derive(Debug)]
@@ -14,33 +21,75 @@ pub struct Clock {
     limits: Limits,
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The stretch of waiting, and the kind of it, for which the timer was set.
+    watched: Option<(Instant, Kind)>,
+    /// How long until it is looked again whether the connection may rest.
+    look: Duration,
+}
+
+/// Where in the stream the peer is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    WithinHead,
+    /// No parser waits as well.
+    Resting,
+    /// `done`: the parser has nothing left to do.
+    BetweenMessages {
+        done: bool,
+    },
+}
+
+/// What it is time for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    Rest,
+    End,
 }
 
 impl Clock {
     pub fn new(limits: Limits) -> Self {
-        Clock { limits, since: Instant::now(), timer: None }
+        Clock { limits, since: Instant::now(), timer: None, watched: None, look: REST }
     }
 
     /// A new stretch of waiting begins.
     pub fn touched(&mut self) {
         self.since = Instant::now();
+        self.look = REST;
     }
 
     /// hyper also reads while an answer is on its way, to notice a peer that hangs up, and may not read again when
     /// it has ended: so the timer always runs, and what counts is looked at when it fires.
-    pub fn poll_expired(&mut self, cx: &mut Context<'_>, within_head: bool, handle: &Handle) -> Poll<()> {
-        let limit = if within_head { self.limits.header_timeout } else { self.limits.idle_timeout };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.since + limit)));
-        // A timer that is due earlier is left alone.
-        if timer.deadline() > self.since + limit {
-            timer.as_mut().reset(self.since + limit);
+    pub fn poll_due(&mut self, cx: &mut Context<'_>, kind: Kind, handle: &Handle) -> Poll<Due> {
+        let limit = match kind {
+            Kind::WithinHead => self.limits.header_timeout,
+            Kind::Resting | Kind::BetweenMessages { .. } => self.limits.idle_timeout,
+        };
+        let between = matches!(kind, Kind::BetweenMessages { .. });
+        let first = self.since + if between { REST.min(limit) } else { limit };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(first)));
+        if self.watched != Some((self.since, kind)) {
+            self.watched = Some((self.since, kind));
+            // A timer that is due earlier is left alone.
+            if timer.deadline() > first {
+                timer.as_mut().reset(first);
+            }
         }
         while timer.as_mut().poll(cx).is_ready() {
-            let deadline = handle.quiet_since().map_or(self.since, |quiet| quiet.max(self.since)) + limit;
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
+            let now = Instant::now();
+            let quiet = handle.quiet_since().map_or(self.since, |quiet| quiet.max(self.since));
+            let deadline = quiet + limit;
+            if now >= deadline {
+                return Poll::Ready(Due::End);
             }
-            timer.as_mut().reset(deadline);
+            if !between {
+                timer.as_mut().reset(deadline);
+                continue;
+            }
+            if now >= quiet + REST && kind == (Kind::BetweenMessages { done: true }) {
+                return Poll::Ready(Due::Rest);
+            }
+            timer.as_mut().reset((quiet + REST).max(now + self.look).min(deadline));
+            self.look = (self.look * 2).min(LONGEST_LOOK);
         }
         Poll::Pending
     }

@@ -46,6 +46,11 @@ impl Framer {
         self.heads == 0
     }
 
+    /// How many heads have passed.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Whether the last head announced a body that has not ended.
     pub fn within_body(&self) -> bool {
         matches!(self.state, State::Length(_) | State::Chunked(_))

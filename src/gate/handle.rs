@@ -95,11 +95,16 @@ impl Handle {
         if self.0.through.load(Ordering::SeqCst) {
             return Decision::PassThrough;
         }
-        if self.0.begun.load(Ordering::SeqCst) >= heads && self.0.busy.load(Ordering::SeqCst) == 0 {
+        if self.has_answered(heads) {
             return Decision::CarryOn;
         }
         rest.waiting = Some(cx.waker().clone());
         Decision::Open
+    }
+
+    /// Whether so many requests have come, and every answer has ended.
+    pub(super) fn has_answered(&self, heads: usize) -> bool {
+        self.0.begun.load(Ordering::SeqCst) >= heads && self.0.busy.load(Ordering::SeqCst) == 0
     }
 
     /// Since when no answer has been on its way: now, if one is; never, if none ever was.

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 /// How much is read and thrown away after a refusal, so that closing does not reset the connection before the
 /// peer has read the answer (RFC 9112 section 9.6), and for how long.
 const LINGER_BYTES: usize = 1 << 20;
-const LINGER_TIME: Duration = Duration::from_secs(1);
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// Reading and throwing away after our side has been closed.
 #[derive(Debug)]

@@ -201,3 +201,20 @@ pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answe
     }
     answer
 }
+
+/// An answer of our own as it is written in HTTP/1, for where nothing was asked.
+pub fn written(answer: Response<Answer>) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let Source::Own(body) = body.body else { return Vec::new() };
+    let body = body.unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {}\r\n{CONTENT_LENGTH}: {}\r\n", head.status, body.len()).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes
+}

@@ -20,6 +20,8 @@ use crate::pipeline::Pipeline;
 
 /// A caller of the admin listener gets so long for its head and between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// One connection in all: whoever takes nothing of its answer keeps a descriptor no longer.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the admin listener reports on.
 pub struct Admin {
@@ -36,8 +38,11 @@ impl Admin {
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
-        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-            tracing::debug!(%error, "admin connection ended");
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        match tokio::time::timeout(WHOLE_TIMEOUT, serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "admin connection ended"),
+            Err(_) => tracing::debug!("admin connection cut: it took too long"),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{Drain, admin, http2};
 use crate::gate::frames::Frames;
-use crate::gate::{self, Gate, Handle, REFUSED_METHOD};
+use crate::gate::{self, After, Gate, Handle, REFUSED_METHOD};
 use crate::pipeline::{Answer, Established, Pipeline, answer};
 use crate::request::{Host, fields};
 use crate::stages::{Connection, local_host};
@@ -40,6 +40,15 @@ struct Service<'a> {
     sequel: Mutex<Option<(OnUpgrade, Option<Established>)>>,
 }
 
+/// What becomes of a connection when its parser has gone.
+enum Next<IO> {
+    Rest(Gate<IO>),
+    Http2(Frames<IO>),
+    /// HTTP has ended on it.
+    Other(Upgraded, Established),
+    End,
+}
+
 impl Http {
     /// Serves the connection to its end, or to the end of HTTP on it; says then what follows.
     pub async fn serve<IO>(
@@ -51,7 +60,43 @@ impl Http {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let gate = Gate::new(io, self.limits, self.forward && connection.tunnel.is_none());
+        let mut gate = Gate::new(io, self.limits, self.forward && connection.tunnel.is_none());
+        loop {
+            let woken = tokio::select! {
+                // What has come is answered, even at the end.
+                biased;
+                woken = gate.wakes() => woken,
+                () = drain.wait() => Ok(false),
+            };
+            match woken {
+                Ok(true) => {}
+                Ok(false) => {
+                    let _ = gate.shutdown().await;
+                    return None;
+                }
+                Err(error) => {
+                    tracing::debug!(peer = %connection.peer, %error, "connection ended");
+                    return None;
+                }
+            }
+            // Boxed, both, so that a connection on which nothing is asked has no room set aside for them.
+            gate = match Box::pin(self.serve_http1(gate, connection, drain.clone())).await {
+                Next::Rest(gate) => gate,
+                Next::Http2(frames) => {
+                    Box::pin(self.serve_http2(frames, connection, drain)).await;
+                    return None;
+                }
+                Next::Other(bytes, established) => return Some((bytes, established)),
+                Next::End => return None,
+            };
+        }
+    }
+
+    /// Serves the connection until nothing is asked on it any more.
+    async fn serve_http1<IO>(self: &Arc<Self>, gate: Gate<IO>, connection: &Connection, mut drain: Drain) -> Next<IO>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service =
             Service { http: self, connection, handle: gate.handle(), drain: drain.clone(), sequel: Mutex::default() };
         let mut builder = http1::Builder::new();
@@ -67,23 +112,24 @@ impl Http {
                 (&mut serving).await
             }
         };
-        if let Err(error) = ended {
+        if let Err(error) = &ended {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
         }
         // Consumed here: as long as it lives, a connection that broke off is waited for below.
-        if let Some(frames) = serving.into_parts().and_then(|parts| parts.io.into_inner().into_http2()) {
-            // Boxed, so that connections of HTTP/1 have no room set aside for it.
-            Box::pin(self.serve_http2(frames, connection, drain)).await;
-            return None;
+        match serving.into_parts().map(|parts| parts.io.into_inner().after()) {
+            Some(After::Rest(gate)) if ended.is_ok() => return Next::Rest(gate),
+            Some(After::Http2(frames)) => return Next::Http2(frames),
+            Some(After::Rest(_) | After::Nothing) | None => {}
         }
-        let (upgrade, established) = service.sequel.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let upgraded = upgrade.await.ok()?;
+        let sequel = service.sequel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((upgrade, established)) = sequel else { return Next::End };
+        let Ok(upgraded) = upgrade.await else { return Next::End };
         match established {
-            Some(established) => Some((upgraded, established)),
+            Some(established) => Next::Other(upgraded, established),
             // hyper leaves a connection on which that was refused to us, to be closed like any other.
             None => {
                 let _ = TokioIo::new(upgraded).shutdown().await;
-                None
+                Next::End
             }
         }
     }
@@ -97,12 +143,13 @@ impl Http {
         let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
         let service = service_fn(move |request| {
             let (http, connection, handle, drain) = shared.clone();
-            async move {
+            // Boxed, so that it is gone when the answer's head is there: its stream may last.
+            Box::pin(async move {
                 let service = Service { http: &http, connection: &connection, handle, drain, sequel: Mutex::default() };
                 service.answer_http2(request).await
-            }
+            })
         });
-        if let Err(error) = http2::serve(frames, service, &handle, self.limits, drain).await {
+        if let Err(error) = http2::serve(frames, service, &handle, self.limits, &self.pipeline.metrics, drain).await {
             tracing::debug!(peer = %connection.peer, %error, "connection ended");
         }
     }

@@ -1,6 +1,8 @@
 //! HTTP/2 on a connection of a workload's (RFC 9113).
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,7 +16,8 @@ use super::Drain;
 use crate::gate::frames::Frames;
 use crate::gate::pace::Pace;
 use crate::gate::{Handle, Limits};
-use crate::pipeline::Answer;
+use crate::metrics::Metrics;
+use crate::pipeline::{Answer, caught};
 
 /// Streams of one connection at a time.
 const MAX_STREAMS: u32 = 100;
@@ -22,7 +25,7 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What is held of one answer that its caller does not take.
-const SEND_BUFFER: usize = 64 << 10;
+const SEND_BUFFER: usize = 16 << 10;
 /// Requests that were reset before anyone looked at them, and streams that we had to reset; then the connection ends.
 const MAX_RESETS: usize = 20;
 
@@ -32,6 +35,7 @@ pub async fn serve<IO, S>(
     service: S,
     handle: &Handle,
     limits: Limits,
+    metrics: &Arc<Metrics>,
     mut drain: Drain,
 ) -> hyper::Result<()>
 where
@@ -40,7 +44,7 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
-    let mut builder = http2::Builder::new(Streams { idle: limits.idle_timeout });
+    let mut builder = http2::Builder::new(Streams { idle: limits.idle_timeout, metrics: Arc::clone(metrics) });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -50,7 +54,7 @@ where
         .max_header_list_size(header_list(&limits))
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_RESETS);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = drain.ask_to_leave() => {}
@@ -77,6 +81,7 @@ fn header_list(limits: &Limits) -> u32 {
 #[derive(Debug, Clone)]
 struct Streams {
     idle: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl<F> Executor<F> for Streams
@@ -84,6 +89,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(Pace::serve(self.idle, stream));
+        let (idle, metrics) = (self.idle, Arc::clone(&self.metrics));
+        tokio::spawn(async move {
+            let serving = pin!(Pace::serve(idle, stream));
+            if caught(serving).await.is_err() {
+                metrics.panicked();
+            }
+        });
     }
 }

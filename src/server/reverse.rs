@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,15 +11,19 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::Drain;
 use super::connection::Http;
+use super::door::Door;
 use super::forward::Forward;
 use super::tls::Tls;
 use crate::authn::Source;
 use crate::gate::frames::Frames;
+use crate::limits::Seat;
+use crate::pipeline::caught;
 use crate::stages::Connection;
 
 /// What every connection of the listeners needs.
 pub struct Reverse {
     pub http: Arc<Http>,
+    pub door: Door,
     pub forward: Forward,
     /// Peers that may connect over TCP; all when empty.
     pub allow_peers: Vec<IpNet>,
@@ -27,7 +32,7 @@ pub struct Reverse {
 }
 
 impl Reverse {
-    /// Serves one connection over TCP, unless its peer may not connect.
+    /// Serves one connection over TCP, unless its peer may not connect or there are too many.
     pub fn serve(
         self: &Arc<Self>,
         stream: TcpStream,
@@ -39,18 +44,20 @@ impl Reverse {
             tracing::info!(%peer, "connection refused: the peer is not in allow_peers");
             return None;
         }
+        // Nobody waits for an answer in clear where TLS is spoken.
+        let (stream, seat) = self.door.enter(stream, peer, self.tls.is_none(), &self.http.pipeline)?;
         // Small messages go out at once; a failure here costs latency only.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(self);
         Some(async move {
-            let connections = &server.http.pipeline.metrics.connections;
-            connections.inc();
-            match &server.tls {
-                // A handshake is large, and most listeners are in clear.
-                Some(tls) => Box::pin(server.shake_hands(tls, stream, peer, drain)).await,
-                None => server.run(stream, Connection::from(peer), drain).await,
-            }
-            connections.dec();
+            let connection = pin!(async {
+                match &server.tls {
+                    // A handshake is large, and most listeners are in clear.
+                    Some(tls) => Box::pin(server.shake_hands(tls, stream, peer, drain)).await,
+                    None => server.run(stream, Connection::from(peer), drain).await,
+                }
+            });
+            server.counted(connection, seat).await;
         })
     }
 
@@ -61,13 +68,23 @@ impl Reverse {
         peer: Source,
         drain: Drain,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (stream, seat) = self.door.enter(stream, peer, true, &self.http.pipeline)?;
         let server = Arc::clone(self);
         Some(async move {
-            let connections = &server.http.pipeline.metrics.connections;
-            connections.inc();
-            server.run(stream, Connection::from(peer), drain).await;
-            connections.dec();
+            let connection = pin!(server.run(stream, Connection::from(peer), drain));
+            server.counted(connection, seat).await;
         })
+    }
+
+    /// Serves a connection to its end, which may be a panic.
+    async fn counted(&self, connection: impl Future<Output = ()> + Unpin, seat: Seat) {
+        let metrics = &self.http.pipeline.metrics;
+        metrics.connections.inc();
+        if caught(connection).await.is_err() {
+            metrics.panicked();
+        }
+        metrics.connections.dec();
+        drop(seat);
     }
 
     async fn run<IO>(&self, io: IO, connection: Connection, drain: Drain)

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::guard::{Consent, Own};
-use super::resolve::resolve;
+use super::resolve::Resolver;
 use crate::error::Fault;
 use crate::gate::write_limit::WriteLimit;
 use crate::route::{Http2, Route, Scheme};
@@ -66,6 +66,7 @@ struct Plan {
     name: String,
     port: u16,
     fixed: Option<SocketAddr>,
+    resolver: Resolver,
     consent: Consent,
     security: Security,
     connect: Duration,
@@ -101,6 +102,7 @@ impl Dialer {
             name: route.host.name().to_owned(),
             port: route.port,
             fixed,
+            resolver: Resolver::default(),
             consent: Consent::of(route, own),
             security,
             connect: route.timeouts.connect,
@@ -164,7 +166,10 @@ impl Plan {
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
         let found = match self.fixed {
             Some(address) => vec![address],
-            None => resolve(&self.name, self.port).await.map_err(|error| DialError::Resolve(Arc::new(error)))?,
+            None => {
+                let found = self.resolver.resolve(&self.name, self.port).await;
+                found.map_err(|error| DialError::Resolve(Arc::new(error)))?
+            }
         };
         // One forbidden address condemns the name: whoever mixes them in is up to something.
         for address in &found {
@@ -310,5 +315,29 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(&mut self.get_mut().io, poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn k21_an_address_that_does_not_answer_is_not_waited_for() {
+        // Its queue is full, and nobody accepts: further SYNs are dropped, as in a black hole.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let hole = socket.listen(1).unwrap();
+        let silent = hole.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(STAGGER, TcpStream::connect(silent)).await {
+            queued.push(stream);
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let connected = race(vec![silent, good]).await.unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), good);
     }
 }

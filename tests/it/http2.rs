@@ -5,6 +5,7 @@ mod floods;
 pub mod peer;
 mod faults;
 mod grpc;
+mod memory;
 mod raw;
 mod trailers;
 mod tunnels;

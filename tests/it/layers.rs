@@ -90,7 +90,7 @@ fn heavy_dependencies_have_their_doors() {
         ("clap::", &["cli/args"]),
         ("serde_saphyr", &["config/", "policy/loader"]),
         ("hyper_util::client", &["upstream", "client"]),
-        ("moka::", &["authn/", "secrets/", "ca.rs"]),
+        ("moka::", &["authn/", "limits/", "secrets/", "ca.rs"]),
         ("rcgen::", &["ca/", "authn/played.rs", "client/played.rs"]),
         ("x509_parser", &["ca/"]),
         (".credential()", &["stages/", "pipeline.rs"]),

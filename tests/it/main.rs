@@ -19,6 +19,7 @@ mod identity;
 mod install;
 mod jwks;
 mod layers;
+mod limits;
 mod leaks;
 mod lifecycle;
 mod listeners;

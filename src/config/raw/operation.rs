@@ -8,11 +8,11 @@ use super::Time;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Limits {
-    /// Connections to `listen`, in all.
-    #[schemars(extend("x-later" = true))]
+    /// Connections to `listen`, in all; one more is answered 503 `OVERLOADED` and closed.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
-    /// Connections to `listen` from one address.
-    #[schemars(extend("x-later" = true))]
+    /// Connections to `listen` from one address, or of one user over Unix sockets; one more as above.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections_per_peer: u32,
     /// Header fields of one request; over it 431.
     #[schemars(range(min = 1, max = 1000))]
@@ -23,11 +23,12 @@ pub(in crate::config) struct Limits {
     /// The request target, in bytes; over it 414.
     #[schemars(range(min = 64, max = 65_000))]
     pub max_target_bytes: u32,
-    /// Calls at the same time.
-    #[schemars(extend("x-later" = true))]
+    /// Calls at the same time, each until its answer has ended; one more is 503 `OVERLOADED`.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_concurrent_requests: u32,
-    /// Calls a second of one identity; 0: no limit.
-    #[schemars(extend("x-later" = true))]
+    /// Calls a second of one identity (all pods of a ServiceAccount together), and as many at once; one more is 429
+    /// `RATE_LIMITED`. 0: no limit.
+    #[schemars(range(max = 1_000_000))]
     pub requests_per_second: u32,
     /// From a connection's first byte of a request to the end of its header.
     #[schemars(extend("x-duration" = "positive"))]

@@ -32,6 +32,10 @@ fn the_defaults_are_those_of_the_contract() {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
         },
+        max_connections: 4096,
+        max_connections_per_peer: 1024,
+        max_concurrent_requests: 1024,
+        requests_per_second: None,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(25),
     };

@@ -148,6 +148,16 @@ fn wrong_types_are_refused() {
         ("kubernetes: {timeout: 0s}\n", "2:23: kubernetes.timeout: must be longer than 0s"),
         ("kubernetes: {timeout: soon}\n", "2:23: kubernetes.timeout: not a duration such as 30s, 5m or 1h30m"),
         ("limits: {max_headers: 0}\n", "2:23: limits.max_headers: must be between 1 and 1000"),
+        ("limits: {max_connections: 0}\n", "2:27: limits.max_connections: must be between 1 and 1000000"),
+        (
+            "limits: {max_connections_per_peer: 0}\n",
+            "2:36: limits.max_connections_per_peer: must be between 1 and 1000000",
+        ),
+        (
+            "limits: {max_concurrent_requests: 0}\n",
+            "2:35: limits.max_concurrent_requests: must be between 1 and 1000000",
+        ),
+        ("limits: {requests_per_second: 1000001}\n", "2:31: limits.requests_per_second: must be between 0 and 1000000"),
         ("limits: {max_headers: many}\n", "2:23: limits.max_headers: expected a whole number, found a string"),
         ("limits: {max_headers: 1.5}\n", "2:23: limits.max_headers: expected a whole number, found a number"),
         (
@@ -183,10 +193,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         ("policy: {decision: object}\n", "2:20: policy.decision: \"object\" is not supported yet"),
         ("policy: {mode: audit}\n", "2:16: policy.mode: \"audit\" is not supported yet"),
         ("policy: {max_body_bytes: 1}\n", "2:26: policy.max_body_bytes: not supported yet"),
-        ("limits: {max_connections: 1}\n", "2:27: limits.max_connections: not supported yet"),
-        ("limits: {max_connections_per_peer: 1}\n", "2:36: limits.max_connections_per_peer: not supported yet"),
-        ("limits: {max_concurrent_requests: 1}\n", "2:35: limits.max_concurrent_requests: not supported yet"),
-        ("limits: {requests_per_second: 1}\n", "2:31: limits.requests_per_second: not supported yet"),
     ] {
         rejected(text, expected);
     }

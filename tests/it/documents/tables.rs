@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use veilwarden::limits::Limit;
 use veilwarden::metrics::{AuditCounts, Metrics};
 use veilwarden::policy::input::{DOCUMENT, Property, Shape};
 use veilwarden::secrets::Observer as _;
@@ -29,6 +30,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.keys_fetched("default", Ok(1));
     metrics.bound("match");
     metrics.listen_tls_reloaded(true);
+    metrics.limited(Limit::Connections);
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
     let text = metrics.render(AuditCounts { written: 1, dropped: 1 }).unwrap();

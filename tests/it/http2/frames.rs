@@ -14,7 +14,7 @@ pub fn good(world: &Started) -> Vec<u8> {
 }
 
 /// The same and some more.
-fn with(world: &Started, more: &[(&str, &str)]) -> Vec<u8> {
+pub fn with(world: &Started, more: &[(&str, &str)]) -> Vec<u8> {
     let secret = world.session_secret();
     let fields = [&START[..], &[("x-upstream-host", "a.test"), ("x-session-secret", &secret)], more].concat();
     block(&fields)
@@ -24,7 +24,7 @@ const START: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":authority", "proxy.test"), (":path", "/x")];
 
 /// Pseudo-fields of one's own before a good request's other fields.
-fn pseudo(world: &Started, start: &[(&str, &str)]) -> Vec<u8> {
+pub fn pseudo(world: &Started, start: &[(&str, &str)]) -> Vec<u8> {
     let secret = world.session_secret();
     block(&[start, &[("x-upstream-host", "a.test"), ("x-session-secret", &secret)]].concat())
 }

@@ -254,3 +254,22 @@ async fn files_that_do_not_fit_stop_the_start_by_name() {
         assert!(error.starts_with("listen_tls: ") && error.contains(expected), "{error}");
     }
 }
+
+#[tokio::test]
+async fn k06_a_connection_too_many_is_closed_without_a_word_in_clear() {
+    let authority = Authority::new();
+    let started = encrypted(World::new().await, &authority).config("limits: {max_connections: 1}").start().await;
+    let first = started.connect().await;
+    let counted = async { while started.sample("veilwarden_connections").await < 1.0 {} };
+    within("the first to be counted", counted).await;
+    let mut second = started.connect().await;
+    let mut said = Vec::new();
+    // A reset is a close, too.
+    let _ = within("the end of the second", second.read_to_end(&mut said)).await;
+    assert!(said.is_empty(), "{said:?}");
+    assert_eq!(started.sample("veilwarden_limited_total{limit=\"connections\"}").await, 1.0);
+    drop(first);
+    let gone = async { while started.sample("veilwarden_connections").await > 0.0 {} };
+    within("the first to be counted out", gone).await;
+    assert_eq!(call(&started, &authority, None, "").await, 200);
+}

@@ -60,6 +60,24 @@ pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
     .await
 }
 
+/// As `read_answer`, for one of several on a connection; `held` is what has already come of those that follow.
+pub async fn read_next(stream: &mut (impl AsyncRead + Unpin), held: &mut Vec<u8>) -> Answer {
+    within("an answer", async {
+        loop {
+            if let Some(answer) = parse(held, false) {
+                held.clone_from(&answer.rest);
+                return answer;
+            }
+            let mut chunk = [0; 16384];
+            match stream.read(&mut chunk).await {
+                Ok(0) | Err(_) => return parse(held, true).unwrap_or_default(),
+                Ok(n) => held.extend_from_slice(&chunk[..n]),
+            }
+        }
+    })
+    .await
+}
+
 /// As `read_answer`, for the answer to HEAD: it has no body, whatever its fields say.
 pub async fn read_answer_to_head(stream: &mut TcpStream) -> Answer {
     within("an answer to HEAD", async {

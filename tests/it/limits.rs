@@ -1,0 +1,6 @@
+//! Group K: what many peers, or one that asks for too much, can take from others.
+
+mod calls;
+mod connections;
+mod memory;
+mod silence;
