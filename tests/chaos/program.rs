@@ -46,7 +46,7 @@ impl Program {
         command.args(["serve", "--config", configuration]);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let (sender, ready) = mpsc::channel();
+        let (sender, ready) = mpsc::sync_channel(1);
         let (trail, log) = (Arc::clone(stage), Arc::clone(stage));
         let readers = vec![
             lines(child.stdout.take().unwrap(), move |line| {
@@ -59,7 +59,7 @@ impl Program {
                     log.ledger.violation(format!("it says: {line}"));
                 }
                 if line.contains("\"message\":\"ready\"") || !line.starts_with('{') {
-                    let _ = sender.send(line);
+                    let _ = sender.try_send(line);
                 }
             }),
         ];
