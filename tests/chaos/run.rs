@@ -132,8 +132,8 @@ fn report(samples: &[(f64, Sample)], took: Duration, stage: &Stage) {
     eprintln!("chaos: {reviews} reviews, {fetches} fetches of secrets, {} records", stage.ledger.recorded());
     let most = samples.iter().map(|(_, sample)| sample.memory).fold(0.0, f64::max);
     eprintln!("chaos: at most {:.1} MB", most / 1e6);
-    // Pools and caches fill at the beginning.
-    let warm = &samples[samples.len() / 5..];
+    // Pools, caches and the allocator fill in the first half.
+    let warm = &samples[samples.len() / 2..];
     if warm.len() >= ENOUGH {
         let hourly = |of: fn(&Sample) -> f64| {
             slope(&warm.iter().map(|(at, sample)| (at / 3600.0, of(sample))).collect::<Vec<_>>())
