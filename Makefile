@@ -42,6 +42,14 @@ test: ## Unit tests and tests against played servers: no services, no network
 	$(CARGO) test --locked --all-targets
 	$(CARGO) test --locked --doc
 
+.PHONY: chaos
+chaos: ## 100,000 requests among faults of every kind; prints its seed, and SEED=n repeats it (minutes)
+	$(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test chaos -- --ignored --exact --nocapture a_hundred_thousand_requests
+
+.PHONY: soak
+soak: ## The same at 30 % load for MINUTES=n; prints how memory and descriptors grow
+	MINUTES=$(or $(MINUTES),10) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test chaos -- --ignored --exact --nocapture k24_a_soak
+
 .PHONY: test-clients
 test-clients: ## Real clients through the proxy, as docs/clients.md says (Python, npm, Go)
 	scripts/install-test-tools curl git haproxy nginx

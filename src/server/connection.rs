@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -177,6 +177,7 @@ impl Service<'_> {
     async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let busy = self.handle.busy();
         let pipeline = &self.http.pipeline;
+        let unread = !request.body().is_end_stream() && request.version() <= Version::HTTP_11;
         let upgrade = may_end_http(&request).then(|| hyper::upgrade::on(&mut request));
         let (mut answer, established) = if request.method().as_str() == REFUSED_METHOD {
             (pipeline.refuse(self.handle.refusal().into(), self.connection), None)
@@ -196,7 +197,9 @@ impl Service<'_> {
         }
         // The caller's next connection goes to whoever takes over; a close without a word could meet its next request.
         // A tunnel or a WebSocket is no connection for further requests in any case.
-        if self.drain.announced() && !opened {
+        // The same when an error of ours comes in the place of reading the body: the parser closes, and says nothing.
+        let breaks_off = unread && answer.headers().contains_key(fields::ERROR);
+        if self.drain.announced() && !opened || breaks_off {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|answer| answer.keeping(busy)))

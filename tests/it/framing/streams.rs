@@ -219,6 +219,26 @@ async fn a41_the_body_of_a_refused_call_is_never_a_request() {
     assert!(records.iter().all(|record| record["path"] != "/smug"), "{records:?}");
 }
 
+/// What is left of the body is not read, so the connection ends; a caller that is not told may lose its next request.
+#[tokio::test]
+async fn a41_an_error_before_the_body_was_read_says_that_the_connection_ends() {
+    let world = World::new().await.start().await;
+    for framing in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut stream = world.connect().await;
+        let refused = format!("POST /x HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: a.test\r\n{framing}\r\n");
+        stream.write_all(refused.as_bytes()).await.unwrap();
+        let answer = raw::read_answer(&mut stream).await;
+        assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "{framing}: {answer:?}");
+    }
+    let mut stream = world.connect().await;
+    let refused = "POST /x HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: a.test\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(refused.as_bytes()).await.unwrap();
+    let answer = raw::read_answer(&mut stream).await;
+    assert_eq!((answer.status, answer.header("connection")), (401, None), "{answer:?}");
+    stream.write_all(world.ok("").as_bytes()).await.unwrap();
+    assert_eq!(raw::read_answer(&mut stream).await.status, 200);
+}
+
 fn raw_text(answer: &raw::Answer) -> (u16, String) {
     (answer.status, answer.text())
 }

@@ -1,0 +1,120 @@
+//! Callers: good ones and bad ones, one request after the other.
+
+pub mod connection;
+pub mod http1;
+pub mod http2;
+pub mod speech;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::ledger::{Allowed, Claim};
+use crate::plan::Plan;
+use crate::stage::{BOUND, Stage};
+use crate::verdict;
+
+use connection::Connections;
+
+/// What came of an exchange.
+#[derive(Debug)]
+pub enum Got {
+    Answer(Answer),
+    /// The caller left, as planned.
+    Left,
+    /// The proxy closed, or reset, and said nothing.
+    Silence(String),
+}
+
+#[derive(Default)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// It ended where its framing says.
+    pub complete: bool,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]);
+        let how = if self.complete { "whole" } else { "broken off" };
+        write!(f, "{} {:?} {begin:?}, {} bytes, {how}", self.status, self.fields, self.body.len())
+    }
+}
+
+impl Answer {
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.fields.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub fn one(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
+    /// Whether it is one of the proxy's own errors.
+    pub fn is_error(&self) -> bool {
+        self.one("x-veilwarden-error").is_some()
+    }
+}
+
+/// How long the callers go on, and whether they rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Shift {
+    pub requests: u64,
+    pub until: Option<Instant>,
+    /// Of the time, in parts of a hundred; the rest of it they do nothing.
+    pub load: u32,
+}
+
+/// One request after the other until the shift is over.
+pub async fn work(stage: Arc<Stage>, shift: Shift) {
+    let mut connections = Connections::default();
+    while shift.until.is_none_or(|end| Instant::now() < end) {
+        let number = stage.next();
+        if number >= shift.requests {
+            return;
+        }
+        let begun = Instant::now();
+        let plan = stage.script.plan(number);
+        match tokio::time::timeout(BOUND, call(&plan, &mut connections, &stage)).await {
+            Ok(got) => settle(&plan, &got, begun, &stage),
+            Err(_) => {
+                connections = Connections::default();
+                stage.ledger.violation(format!("I7: an exchange outlasts {BOUND:?}: {plan:?}"));
+            }
+        }
+        tokio::time::sleep(begun.elapsed() * (100 - shift.load) / shift.load).await;
+    }
+}
+
+async fn call(plan: &Plan, connections: &mut Connections, stage: &Stage) -> Got {
+    if plan.way.is_http2() {
+        http2::call(plan, connections, stage).await
+    } else {
+        http1::call(plan, connections, stage).await
+    }
+}
+
+/// Judges what came, and leaves to the ledger what the record must say.
+fn settle(plan: &Plan, got: &Got, begun: Instant, stage: &Stage) {
+    match verdict::judge(plan, got, begun, stage) {
+        Ok(how) => stage.ledger.count(&how),
+        Err(why) => {
+            let phase = stage.script.phase(plan.number);
+            let shown = format!("{got:?}");
+            stage.ledger.violation(format!("{why}: {plan:?} in phase {phase:?} got {shown:.700}"));
+        }
+    }
+    let Got::Answer(answer) = got else {
+        stage.ledger.silent();
+        return stage.ledger.claim(&format!("c-{}", plan.number), Claim::Left(plan.number));
+    };
+    let Some(id) = answer.one("x-request-id") else { return };
+    let allowed = (!answer.is_error()).then(|| Allowed::of(plan));
+    stage.ledger.claim(id, Claim::Exact { status: answer.status, complete: answer.complete, allowed });
+}
+
+/// How long a connection that is kept may lie idle: well below the proxy's own limit.
+pub const KEPT: Duration = Duration::from_secs(20);

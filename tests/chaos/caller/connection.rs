@@ -1,0 +1,134 @@
+//! Connections to the proxy, and those that a caller keeps.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+
+use super::{Answer, KEPT, speech};
+use crate::cast::Way;
+use crate::ledger::Claim;
+use crate::plan::Plan;
+use crate::stage::Stage;
+use crate::wire::{Framing, Wire};
+
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// A connection of HTTP/1.
+pub struct Line {
+    pub wire: Wire<ReadHalf<Box<dyn Io>>>,
+    pub writer: WriteHalf<Box<dyn Io>>,
+    /// The request that it was used for before.
+    pub last: Option<u64>,
+}
+
+/// What a request may share a connection with: in a tunnel, those of the same caller to the same host.
+type Key = Option<(Way, &'static str, String)>;
+
+/// What one caller keeps.
+#[derive(Default)]
+pub struct Connections {
+    lines: HashMap<Key, (Line, Instant)>,
+    streams: HashMap<Key, (SendRequest<Bytes>, Instant)>,
+}
+
+/// No connection: why, or the proxy's answer to CONNECT.
+#[derive(Debug)]
+pub enum Refused {
+    Answered(Answer),
+    Broken(String),
+}
+
+fn key(plan: &Plan) -> Key {
+    plan.way.is_tunnel().then(|| (plan.way, plan.who.name(), plan.host()))
+}
+
+impl Connections {
+    /// One that is kept, unless the plan wants a new one.
+    pub async fn line(&mut self, plan: &Plan, stage: &Stage) -> Result<Line, Refused> {
+        match self.lines.remove(&key(plan)) {
+            Some((line, used)) if !plan.fresh && !spends_a_credential(plan) && used.elapsed() < KEPT => Ok(line),
+            _ => {
+                let (reader, writer) = tokio::io::split(open(plan, stage).await?);
+                Ok(Line { wire: Wire::new(reader), writer, last: None })
+            }
+        }
+    }
+
+    pub fn keep_line(&mut self, plan: &Plan, line: Line) {
+        self.lines.insert(key(plan), (line, Instant::now()));
+    }
+
+    /// The same for HTTP/2. In clear it is shared by all callers.
+    pub async fn stream(&mut self, plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
+        let kept = match plan.way {
+            Way::H2c => shared(plan, stage).lock().unwrap().clone(),
+            _ => self.streams.remove(&key(plan)).filter(|(_, used)| used.elapsed() < KEPT).map(|(kept, _)| kept),
+        };
+        if let Some(kept) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
+            && let Ok(ready) = kept.ready().await
+        {
+            return Ok(ready);
+        }
+        let io = open(plan, stage).await?;
+        let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
+        tokio::spawn(connection);
+        if plan.way == Way::H2c {
+            *shared(plan, stage).lock().unwrap() = Some(sender.clone());
+        }
+        sender.ready().await.map_err(broken)
+    }
+
+    pub fn keep_stream(&mut self, plan: &Plan, stream: SendRequest<Bytes>) {
+        if plan.way != Way::H2c {
+            self.streams.insert(key(plan), (stream, Instant::now()));
+        }
+    }
+}
+
+/// A tunnel's credential is that of its CONNECT, and one without is never kept.
+fn spends_a_credential(plan: &Plan) -> bool {
+    use crate::plan::Flaw::{ExpiredToken, NoCredential, TwoCredentials, UnknownToken, WrongSecret};
+    let spends = matches!(plan.flaw, Some(NoCredential | WrongSecret | UnknownToken | ExpiredToken | TwoCredentials));
+    plan.way.is_tunnel() && spends
+}
+
+fn shared<'a>(plan: &Plan, stage: &'a Stage) -> &'a std::sync::Mutex<Option<SendRequest<Bytes>>> {
+    &stage.shared[plan.number as usize % stage.shared.len()]
+}
+
+fn broken(error: impl std::fmt::Display) -> Refused {
+    Refused::Broken(error.to_string())
+}
+
+async fn open(plan: &Plan, stage: &Stage) -> Result<Box<dyn Io>, Refused> {
+    let stream = TcpStream::connect(stage.proxy().address).await.map_err(broken)?;
+    stream.set_nodelay(true).map_err(broken)?;
+    if !plan.way.is_tunnel() {
+        return Ok(Box::new(stream));
+    }
+    let stream = tunnel(stream, plan, stage).await?;
+    let connector = if plan.way.is_http2() { &stage.proxy().http2 } else { &stage.proxy().http1 };
+    let name = ServerName::try_from(plan.host()).map_err(broken)?;
+    Ok(Box::new(connector.connect(name, stream).await.map_err(broken)?))
+}
+
+/// What is on the other side of a good CONNECT.
+async fn tunnel(stream: TcpStream, plan: &Plan, stage: &Stage) -> Result<TcpStream, Refused> {
+    let mut wire = Wire::new(stream);
+    wire.stream.write_all(speech::connect(plan).as_bytes()).await.map_err(broken)?;
+    let head = wire.head().await.map_err(broken)?;
+    let status = head.line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    if status == 200 {
+        let claim = Claim::Exact { status, complete: true, allowed: None };
+        stage.ledger.claim(&format!("t-{}", plan.number), claim);
+        return if wire.is_empty() { Ok(wire.stream) } else { Err(broken("bytes before the tunnel's first")) };
+    }
+    let body = wire.body(head.framing().unwrap_or(Framing::Close), usize::MAX).await;
+    Err(Refused::Answered(Answer { status, fields: head.fields, body: body.bytes, complete: body.whole }))
+}
