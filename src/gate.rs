@@ -18,6 +18,8 @@ mod linger;
 pub mod message;
 pub mod pace;
 mod target;
+#[cfg(test)]
+mod tests;
 pub mod write_limit;
 
 use std::io;
