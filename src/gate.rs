@@ -10,14 +10,14 @@
 
 mod chunks;
 mod clock;
-mod framer;
+pub(crate) mod framer;
 pub mod frames;
 mod handle;
 mod head;
 mod linger;
 pub mod message;
 pub mod pace;
-mod target;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub mod write_limit;
