@@ -7,6 +7,9 @@ SHELL := /usr/bin/env bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
+TARGET ?= gate
+MINUTES ?= 10
+SHARD ?=
 # Static: the C library is linked in, so that the binary runs in an empty image.
 IMAGE_TARGET := x86_64-unknown-linux-gnu
 STATIC := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
@@ -15,6 +18,8 @@ NODES := tests/cluster/nodes
 INSTALL_TOOL := scripts/install-cargo-tool
 CARGO_DENY := 0.20.2
 CARGO_TARPAULIN := 0.37.5
+CARGO_FUZZ := 0.13.2
+CARGO_MUTANTS := 27.1.0
 MDBOOK := 0.5.4
 
 .PHONY: help
@@ -144,6 +149,20 @@ docs: ## Build the documents as a book: target/book
 coverage: ## Line coverage; fails when src/authn is under 80 %
 	$(INSTALL_TOOL) cargo-tarpaulin $(CARGO_TARPAULIN) --no-default-features
 	scripts/coverage
+
+# Without a sanitizer: the library forbids unsafe code, and what is looked for is a panic. New inputs go to .cache, so that
+# the corpus stays the small one that was made by hand; fuzz/artifacts has the input that broke something.
+.PHONY: fuzz
+fuzz: ## One fuzz target for some minutes (a nightly compiler): make fuzz TARGET=gate MINUTES=10
+	$(INSTALL_TOOL) cargo-fuzz $(CARGO_FUZZ)
+	mkdir -p .cache/fuzz/$(TARGET)
+	nice -n 19 $(CARGO) +nightly fuzz run -s none $(TARGET) .cache/fuzz/$(TARGET) fuzz/corpus/$(TARGET) -- \
+		-max_total_time=$$(($(MINUTES) * 60)) -max_len=4096 -timeout=10 -print_final_stats=1
+
+.PHONY: mutants
+mutants: ## Small changes of gate, request and stages that a unit test has to notice: make mutants SHARD=0/16
+	$(INSTALL_TOOL) cargo-mutants $(CARGO_MUTANTS)
+	scripts/mutants $(SHARD)
 
 .PHONY: lint
 lint: ## Formatting, clippy, shell scripts, workflows, Dockerfile, licences and sources of the dependencies

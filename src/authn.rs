@@ -26,10 +26,10 @@ mod own_token;
 #[cfg(test)]
 mod played;
 pub mod pods;
-mod service_account;
+pub(crate) mod service_account;
 pub mod session;
 mod source;
-mod token;
+pub(crate) mod token;
 pub mod token_review;
 
 pub use error::{Blame, Error, Unavailable};

@@ -10,7 +10,7 @@
 
 mod chunks;
 mod clock;
-mod framer;
+pub(crate) mod framer;
 pub mod frames;
 mod handle;
 mod head;
@@ -18,7 +18,9 @@ pub(crate) mod linger;
 pub mod message;
 pub mod pace;
 mod rest;
-mod target;
+pub(crate) mod target;
+#[cfg(test)]
+mod tests;
 pub mod write_limit;
 
 use std::io;

@@ -27,3 +27,5 @@ pub mod pipeline; // the life of a request, in one screen
 pub mod server; // listeners and drain
 pub mod app; // Config -> App; the only place that names concrete backends
 pub mod cli; // subcommands
+#[cfg(any(test, fuzzing))]
+pub mod fuzz; // what must hold whatever bytes arrive

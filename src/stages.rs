@@ -7,6 +7,8 @@ mod connection;
 mod destination;
 mod prepared;
 mod received;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod websocket;
 

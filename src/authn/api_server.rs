@@ -97,9 +97,7 @@ impl ApiServer {
 
     async fn exchange(&self, token: &str, audience: Option<&str>) -> Result<TokenReviewStatus, Unavailable> {
         let body = self.send(question(token, audience)?).await?;
-        let review: TokenReview = serde_json::from_slice(&body)
-            .map_err(|e| Unavailable::Unreadable(format!("not a TokenReview: {:?}", e.classify()).into()))?;
-        review.status.ok_or_else(|| Unavailable::Unreadable("a TokenReview without a status".into()))
+        status(&body)
     }
 
     /// Sends with our own credentials and reads a good answer to its end.
@@ -156,6 +154,13 @@ fn build(mut config: Config, ca: &[u8]) -> Result<Client, Error> {
         config.root_cert = Some(roots);
     }
     Client::try_from(config).map_err(|e| Error::Client(describe(&e)))
+}
+
+/// What the body of an answer to a TokenReview says about the token.
+pub(crate) fn status(body: &[u8]) -> Result<TokenReviewStatus, Unavailable> {
+    let review: TokenReview = serde_json::from_slice(body)
+        .map_err(|e| Unavailable::Unreadable(format!("not a TokenReview: {:?}", e.classify()).into()))?;
+    review.status.ok_or_else(|| Unavailable::Unreadable("a TokenReview without a status".into()))
 }
 
 fn question(token: &str, audience: Option<&str>) -> Result<Request<Body>, Unavailable> {

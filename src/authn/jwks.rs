@@ -13,9 +13,9 @@ use super::{Authenticator, Error, Identity, KubernetesSettings, Source, Workload
 use crate::BoxFuture;
 use crate::request::Credential;
 
-mod claims;
+pub(crate) mod claims;
 mod fetch;
-mod header;
+pub(crate) mod header;
 mod keyring;
 mod keys;
 #[cfg(test)]

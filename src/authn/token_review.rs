@@ -12,7 +12,7 @@ use super::{Authenticator, Blame, Error, Identity, KubernetesSettings, Source, U
 use crate::BoxFuture;
 use crate::request::Credential;
 
-mod answer;
+pub(crate) mod answer;
 
 pub use answer::lists;
 use answer::{Question, identify};

@@ -1,5 +1,7 @@
 //! The request target (RFC 9112 section 3.2), in bytes that the HTTP parser takes, so that no refusal is left to it.
 
+use std::net::Ipv6Addr;
+
 use memchr::{memchr, memchr2};
 
 use super::Refusal;
@@ -71,14 +73,15 @@ enum Port {
     Absent,
 }
 
-/// A name or a bracketed address with perhaps a port, by its characters; whether it is one is asked when it is known
-/// who asks.
+/// A name, by its characters, or a bracketed address, with perhaps a port. Whether the name is one is asked when it is
+/// known who asks.
 fn authority(text: &[u8]) -> Option<Port> {
     let (host, port) = match text.strip_prefix(b"[") {
         Some(rest) => {
             let (address, after) = rest.split_at(memchr(b']', rest)?);
-            let fine = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-            (address.iter().all(fine).then_some(address)?, &after[1..])
+            // The HTTP parser counts colons; nothing that is no address may be left to it.
+            std::str::from_utf8(address).ok()?.parse::<Ipv6Addr>().ok()?;
+            (address, &after[1..])
         }
         None => {
             let (name, port) = text.split_at(memchr(b':', text).unwrap_or(text.len()));
@@ -122,6 +125,8 @@ mod tests {
             "[a.test]:443",
             "[::1:443",
             "[]:443",
+            "[1::2::3]:443",
+            "[::::::::::1]:443",
             "a.test:44 3",
             "a.test:0x50",
             "a.test:443:443",

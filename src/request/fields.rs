@@ -166,7 +166,11 @@ fn steers_upstream(name: &str) -> bool {
             | "via"
             | "forwarded"
             | "max-forwards"
+            | "proxy" // a CGI program's HTTP_PROXY ("httpoxy")
             | "x-real-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
             | "x-host"
             | "x-original-host"
             | "x-original-url"
@@ -176,6 +180,7 @@ fn steers_upstream(name: &str) -> bool {
             | "x-method-override"
     ) || name.starts_with("x-forwarded")
         || name.starts_with("x-remote-")
+        || name.starts_with("x-envoy-")
         || name.starts_with("impersonate-")
 }
 
@@ -218,6 +223,9 @@ mod tests {
             ("x-forwarded-host", "b.test"),
             ("impersonate-user", "system:admin"),
             ("x-remote-user", "admin"),
+            ("x-envoy-original-path", "/admin"),
+            ("proxy", "http://evil.test"),
+            ("true_client_ip", "127.0.0.1"),
             ("x-http-method-override", "DELETE"),
             ("accept", "*/*"),
             ("cookie", "a=1"),

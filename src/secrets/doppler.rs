@@ -80,13 +80,14 @@ impl Doppler {
             .await
             .map_err(|error| unavailable(error.to_string()))?;
         match answer.status {
-            StatusCode::OK => self.read(&answer),
+            StatusCode::OK => self.read(&answer.body),
             _ => Err(self.refusal(&answer)),
         }
     }
 
-    fn read(&self, answer: &Answer) -> Result<Secret, Error> {
-        match reply::parse(&answer.body) {
+    /// The value in the body of a success.
+    pub(crate) fn read(&self, body: &[u8]) -> Result<Secret, Error> {
+        match reply::parse(body) {
             Ok(value) => Secret::new(value.expose_secret().to_owned()),
             Err(reply::Error::Failed(message)) => {
                 Err(unavailable(format!("it reports a failure: {}", self.quotable(&message))))
@@ -95,7 +96,8 @@ impl Doppler {
         }
     }
 
-    fn refusal(&self, answer: &Answer) -> Error {
+    /// What any other answer means.
+    pub(crate) fn refusal(&self, answer: &Answer) -> Error {
         let message = self.quotable(&reply::complaint(&answer.body));
         let status = answer.status.as_u16();
         match answer.status {

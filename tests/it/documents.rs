@@ -3,6 +3,7 @@
 mod acceptance;
 mod copies;
 mod examples;
+mod ledger;
 mod marks;
 mod markdown;
 mod names;

@@ -1,0 +1,197 @@
+//! The gate over a connection whose other end is played, with a clock that stands still until it is moved.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
+
+use super::*;
+
+const GOOD: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+const CONNECT: &[u8] = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n";
+
+fn limits() -> Limits {
+    Limits { header_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60), ..Limits::default() }
+}
+
+fn gate() -> (DuplexStream, Gate<DuplexStream>) {
+    let (peer, io) = tokio::io::duplex(64 << 10);
+    (peer, Gate::new(io, limits(), true))
+}
+
+/// What one read gives.
+async fn read(gate: &mut Gate<DuplexStream>) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; 4096];
+    let n = gate.read(&mut buffer).await?;
+    buffer.truncate(n);
+    Ok(buffer)
+}
+
+/// That nothing comes for as long as the paused clock is told to run.
+async fn silent(gate: &mut Gate<DuplexStream>) -> bool {
+    tokio::time::timeout(Duration::from_secs(5), read(gate)).await.is_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn k01_a_head_that_does_not_end_is_given_up() {
+    let (mut peer, mut gate) = gate();
+    let start = Instant::now();
+    peer.write_all(b"GET /a HT").await.unwrap();
+    let dripping = tokio::spawn(async move {
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if peer.write_all(b"x").await.is_err() {
+                break;
+            }
+        }
+    });
+    let error = read(&mut gate).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let took = start.elapsed().as_secs();
+    assert!((9..=12).contains(&took), "{took} s: bytes that trickle in must not move the limit");
+    dripping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stays_silent_is_given_up() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(GOOD).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+    let start = Instant::now();
+    assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_a_body_silence_is_the_readers_business() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab").await.unwrap();
+    assert!(read(&mut gate).await.unwrap().ends_with(b"ab"));
+    let day = tokio::time::timeout(Duration::from_secs(24 * 3600), read(&mut gate)).await;
+    assert!(day.is_err(), "{day:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_head_is_replaced_by_the_stand_in_and_nothing_behind_it_passes() {
+    let (mut peer, mut gate) = gate();
+    let handle = gate.handle();
+    peer.write_all(&[GOOD, b"GET /b HTTP/1.1\nHost: a\n\n", GOOD].concat()).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+    assert_eq!(read(&mut gate).await.unwrap(), STAND_IN);
+    assert_eq!(handle.refusal(), Refusal::Malformed("a line ends with a bare line feed"));
+    peer.write_all(GOOD).await.unwrap();
+    assert!(silent(&mut gate).await, "what follows the stand-in is never read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_head_in_pieces_is_replaced_as_well() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(b"GET /b HTTP/1.1\r").await.unwrap();
+    assert!(silent(&mut gate).await);
+    peer.write_all(b"\nHost : a\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), STAND_IN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_body_is_an_error_and_no_stand_in() {
+    let (mut peer, mut gate) = gate();
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    peer.write_all(&[&head[..], b"2\r\nhi\r\n", b"+1\r\n"].concat()).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), [&head[..], b"2\r\nhi\r\n"].concat());
+    assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    peer.write_all(GOOD).await.unwrap();
+    assert!(silent(&mut gate).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_preface_is_for_http_2_only_at_the_very_start() {
+    let preface = [PRIOR_KNOWLEDGE, b"SM\r\n\r\nrest"].concat();
+    for size in [1, 7, preface.len()] {
+        let (mut peer, mut gate) = gate();
+        for piece in preface.chunks(size) {
+            peer.write_all(piece).await.unwrap();
+            if tokio::time::timeout(Duration::from_millis(1), read(&mut gate)).await.is_ok() {
+                break;
+            }
+        }
+        let mut frames = gate.into_http2().expect("HTTP/2");
+        let mut start = [0; PRIOR_KNOWLEDGE.len()];
+        frames.read_exact(&mut start).await.unwrap();
+        assert_eq!(start, PRIOR_KNOWLEDGE, "pieces of {size}");
+    }
+    let (mut peer, mut gate) = gate();
+    peer.write_all(&[GOOD, &preface].concat()).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+    assert_eq!(read(&mut gate).await.unwrap(), STAND_IN);
+    assert!(gate.into_http2().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn g06_nothing_behind_connect_passes_before_it_is_decided() {
+    let (mut peer, mut gate) = gate();
+    let handle = gate.handle();
+    peer.write_all(&[CONNECT, GOOD].concat()).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+    let busy = handle.busy();
+    assert!(silent(&mut gate).await, "undecided");
+    drop(busy);
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD, "an answer that ends: HTTP goes on");
+
+    let (mut peer, mut gate) = self::gate();
+    let handle = gate.handle();
+    peer.write_all(&[CONNECT, b"\x16\x03"].concat()).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+    handle.pass_through();
+    assert_eq!(read(&mut gate).await.unwrap(), b"\x16\x03", "passed through as it came");
+    peer.write_all(b"\n\n").await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), b"\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hangs_up_is_noticed_while_it_is_undecided() {
+    let (mut peer, mut gate) = gate();
+    let handle = gate.handle();
+    peer.write_all(CONNECT).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+    let _busy = handle.busy();
+    drop(peer);
+    assert_eq!(read(&mut gate).await.unwrap(), b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_a_little_is_read_ahead() {
+    let (mut peer, mut gate) = gate();
+    let handle = gate.handle();
+    peer.write_all(CONNECT).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+    let _busy = handle.busy();
+    peer.write_all(&[b'x'; 60 << 10]).await.unwrap();
+    assert!(silent(&mut gate).await);
+    assert!((MAX_AHEAD..=MAX_AHEAD + 4096).contains(&gate.held.len()), "{} bytes", gate.held.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn k03_a_peer_that_takes_nothing_is_given_up() {
+    let (_peer, io) = tokio::io::duplex(16);
+    let mut gate = Gate::new(io, limits(), true);
+    let start = Instant::now();
+    let error = gate.write_all(&[b'x'; 64]).await.unwrap_err();
+    assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_the_rest_is_read_before_the_end() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(b"GET / HTTP/1.1\n\n").await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), STAND_IN);
+    let closing = tokio::spawn(async move { gate.shutdown().await });
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.unwrap();
+    assert!(!closing.is_finished(), "the peer may still be sending");
+    drop(peer);
+    closing.await.unwrap().unwrap();
+
+    let (mut peer, mut gate) = self::gate();
+    peer.write_all(GOOD).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+    let at_once = tokio::time::timeout(Duration::from_millis(1), gate.shutdown()).await;
+    assert!(at_once.is_ok(), "nothing is owed after a good request");
+}
