@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::authn::{Identity, Source};
 use crate::ca::ClientName;
 use crate::error::Code;
 use crate::metrics::Metrics;
+use crate::redact::Redaction;
 use crate::request::{RequestId, method};
 use crate::route::Route;
 
@@ -75,6 +77,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// The answer's last byte was handed to the caller.
     pub complete: bool,
+    /// The upstream sent the secret back.
+    reflected: AtomicBool,
 }
 
 /// The line, field by field. Nothing here can hold a credential or a secret's value: the query is left out
@@ -109,6 +113,8 @@ struct Line<'a> {
     request_bytes: Option<u64>,
     response_bytes: u64,
     complete: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    secret_reflected: bool,
     latency_ms: f64,
 }
 
@@ -176,7 +182,25 @@ impl Record {
             request_bytes: None,
             response_bytes: 0,
             complete: false,
+            reflected: AtomicBool::new(false),
         }
+    }
+
+    /// The upstream has sent the secret back: said at once, in the log and in the metrics, and once a call.
+    pub fn reflected(&self) {
+        if self.reflected.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(route) = &self.route else { return };
+        let action = if route.redaction == Redaction::Block { "block" } else { "redact" };
+        self.metrics.reflected(route.name(), action);
+        tracing::warn!(
+            request_id = self.id.as_str(),
+            host = route.name(),
+            secret_id = route.secret_id(),
+            action,
+            "secret_reflected: the upstream sent the secret back"
+        );
     }
 
     /// The call's id; a fresh one until the caller's own is known.
@@ -217,6 +241,7 @@ impl Record {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             complete: self.complete,
+            secret_reflected: self.reflected.load(Ordering::Relaxed),
             latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         };
         // Strings and numbers always serialise; a failure would leave an empty line, not a lost call.

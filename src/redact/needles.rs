@@ -40,9 +40,7 @@ impl std::fmt::Debug for Needles {
 impl Needles {
     /// Everything that is long enough among the secret and its rendered value. `None`: nothing is.
     pub fn new(secret: &[u8], rendered: &[u8]) -> Option<Needles> {
-        let mut values = vec![secret];
-        values.extend((rendered != secret).then_some(rendered));
-        values.retain(|value| value.len() >= SHORTEST_TOLD_APART);
+        let values = searched(secret, rendered);
         let least = values.iter().map(|value| value.len()).min()?;
         let mut needles = Needles {
             lower: Zeroizing::new(values[0].to_ascii_lowercase()),
@@ -57,6 +55,11 @@ impl Needles {
             }
         }
         Some(needles)
+    }
+
+    /// Whether they were made of these.
+    pub fn are_of(&self, secret: &[u8], rendered: &[u8]) -> bool {
+        self.values.iter().map(|value| value.as_slice()).eq(searched(secret, rendered))
     }
 
     /// Reports every place at which a value stands whole, in order of their beginnings, and returns from where on `text`
@@ -124,6 +127,14 @@ impl Needles {
             }
         }
     }
+}
+
+/// Those that are long enough.
+fn searched<'a>(secret: &'a [u8], rendered: &'a [u8]) -> Vec<&'a [u8]> {
+    let mut values = vec![secret];
+    values.extend((rendered != secret).then_some(rendered));
+    values.retain(|value| value.len() >= SHORTEST_TOLD_APART);
+    values
 }
 
 /// Every four bytes that `text` and what can follow it begin with.

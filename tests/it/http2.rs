@@ -2,13 +2,13 @@
 
 mod frames;
 mod floods;
-mod peer;
+pub mod peer;
 mod faults;
 mod grpc;
 mod raw;
 mod trailers;
 mod tunnels;
-mod upstream;
+pub mod upstream;
 
 use std::sync::Arc;
 

@@ -25,6 +25,7 @@ mod mutations;
 mod pods;
 mod policy;
 mod programs;
+mod redaction;
 mod road;
 mod rows;
 mod snippets;

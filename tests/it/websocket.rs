@@ -3,7 +3,7 @@
 mod ends;
 mod handshake;
 mod random;
-mod upstream;
+pub mod upstream;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
