@@ -149,7 +149,7 @@ impl Pipeline {
     async fn open_websocket(&self, prepared: Prepared<Incoming>) -> Result<Reached, Error> {
         let idle = prepared.route().timeouts.idle;
         Ok(match self.upstreams.open(prepared, &self.metrics).await? {
-            Reply::Opened(head, opened) => Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), Box::new(opened)),
+            Reply::Opened(head, opened) => Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), opened),
             Reply::Answered(answer) => Reached::Answer(answer.map(|body| Answer::upstream(body, idle))),
         })
     }

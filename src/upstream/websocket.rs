@@ -22,7 +22,7 @@ use crate::stages::{Prepared, WebSocket};
 /// What an upstream says to a call for a WebSocket.
 pub enum Reply {
     /// It opens it: the head for the caller, and the upstream's end.
-    Opened(Response<()>, Opened),
+    Opened(Response<()>, Box<Opened>),
     /// An ordinary answer to an ordinary request.
     Answered(Response<redact::Body>),
 }
@@ -77,7 +77,7 @@ impl Upstreams {
         let reflected = watch.as_ref().map_or(Ok(false), |watch| redact::head::mask(answer.headers_mut(), watch))?;
         websocket::switch(answer.headers_mut());
         let opened = Opened { socket, upstream, search: watch.map(Frames::new), reflected };
-        Ok(Reply::Opened(answer.map(drop), opened))
+        Ok(Reply::Opened(answer.map(drop), Box::new(opened)))
     }
 }
 
