@@ -29,7 +29,9 @@ impl<const WORDS: usize> Filter<WORDS> {
     fn bits(run: [u8; RUN]) -> [(usize, u64); 2] {
         let folded = u32::from_le_bytes(run) | 0x2020_2020;
         let hash = u64::from(folded).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        [hash >> 40, hash >> 20].map(|hash| (hash as usize / 64 % WORDS, 1 << (hash % 64)))
+        // The highest bits are the best ones; as an index they need no other bounds than this shift.
+        let word = |hash: u64| (hash >> (64 - WORDS.ilog2())) as usize;
+        [(word(hash), 1 << (hash >> 47 & 63)), (word(hash << 17), 1 << (hash >> 30 & 63))]
     }
 }
 

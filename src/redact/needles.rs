@@ -78,10 +78,12 @@ impl Needles {
         let run = |at: usize| text.get(at..at + RUN).and_then(|run| <[u8; RUN]>::try_from(run).ok());
         let begins = |start: &usize| run(*start).is_none_or(|run| self.beginnings.may_have(run));
         let (stride, mut last) = (self.stride, self.stride - 1);
-        while let Some(inside) = run(last) {
-            if self.inside.may_have(inside) {
+        let mut rest = text.get(last..).unwrap_or_default();
+        while let Some(inside) = rest.first_chunk() {
+            if self.inside.may_have(*inside) {
                 (last + 1 - stride..=last).filter(begins).for_each(&mut look);
             }
+            rest = rest.get(stride..).unwrap_or_default();
             last += stride;
         }
         (last + 1 - stride..text.len()).filter(begins).for_each(look);
