@@ -29,6 +29,8 @@ pub struct Needles {
     stride: usize,
     /// Those that some spelling begins with.
     beginnings: Filter<BEGINNINGS>,
+    /// The bytes that some spelling begins with, for the last places of a text.
+    first: Zeroizing<[bool; 256]>,
 }
 
 impl std::fmt::Debug for Needles {
@@ -48,6 +50,7 @@ impl Needles {
             inside: Filter::new(),
             stride: least.min(BEGINNING) + 1 - RUN,
             beginnings: Filter::new(),
+            first: Zeroizing::new([false; 256]),
         };
         for value in needles.values.clone() {
             for spelling in Spelling::ALL {
@@ -76,7 +79,10 @@ impl Needles {
             }
         };
         let run = |at: usize| text.get(at..at + RUN).and_then(|run| <[u8; RUN]>::try_from(run).ok());
-        let begins = |start: &usize| run(*start).is_none_or(|run| self.beginnings.may_have(run));
+        let begins = |start: &usize| match run(*start) {
+            Some(run) => self.beginnings.may_have(run),
+            None => self.first[usize::from(text[*start])],
+        };
         let (stride, mut last) = (self.stride, self.stride - 1);
         let mut rest = text.get(last..).unwrap_or_default();
         while let Some(inside) = rest.first_chunk() {
@@ -115,6 +121,10 @@ impl Needles {
     fn learn(&mut self, spelling: Spelling, value: &[u8]) {
         let units = spelling.units(value).min(self.stride + RUN);
         let texts: Vec<_> = (0..units).map(|unit| spelling.texts(value, unit)).collect();
+        for text in &texts[0] {
+            self.first[usize::from(text[0].to_ascii_lowercase())] = true;
+            self.first[usize::from(text[0].to_ascii_uppercase())] = true;
+        }
         for (unit, own) in texts.iter().enumerate() {
             for text in own {
                 let reach = self.stride.saturating_sub(unit * spelling.least());
