@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::gate::Refusal;
 use crate::limits::Limit;
+use crate::redact::{Reflected, body, frames};
 use crate::request::credential::BadCredential;
 use crate::{authn, policy, request, secrets};
 
@@ -37,6 +38,8 @@ pub enum Error {
     Secret(#[from] secrets::Error),
     #[error("upstream: {0}")]
     Upstream(#[from] Fault),
+    #[error(transparent)]
+    Reflected(#[from] Reflected),
     #[error("the audit queue is full")]
     AuditFull,
     #[error("{0}")]
@@ -65,6 +68,24 @@ pub enum Fault {
     CallerBody(String),
 }
 
+impl From<body::Refused> for Error {
+    fn from(refused: body::Refused) -> Error {
+        match refused {
+            body::Refused::Reflected(reflected) => reflected.into(),
+            body::Refused::Unreadable(coding) => Fault::BadAnswer(coding.to_string()).into(),
+        }
+    }
+}
+
+impl From<frames::Broken> for Error {
+    fn from(broken: frames::Broken) -> Error {
+        match broken {
+            frames::Broken::Reflected(reflected) => reflected.into(),
+            frames::Broken::Unreadable(why) => Fault::BadAnswer(why.to_owned()).into(),
+        }
+    }
+}
+
 /// Stable codes, as in the error body and the `X-Veilwarden-Error` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
@@ -87,6 +108,7 @@ pub enum Code {
     InternalError,
     SecretError,
     UpstreamError,
+    SecretReflected,
     Overloaded,
     UpstreamTimeout,
     LoopDetected,
@@ -115,6 +137,7 @@ impl Code {
             Code::InternalError => ("INTERNAL_ERROR", 500, "veilwarden failed"),
             Code::SecretError => ("SECRET_ERROR", 502, "the secret for this call is not available"),
             Code::UpstreamError => ("UPSTREAM_ERROR", 502, "the upstream cannot be reached or answered brokenly"),
+            Code::SecretReflected => ("SECRET_REFLECTED", 502, "the upstream sent the secret back"),
             Code::Overloaded => ("OVERLOADED", 503, "veilwarden is too busy to take the call"),
             Code::UpstreamTimeout => ("UPSTREAM_TIMEOUT", 504, "the upstream did not answer in time"),
             Code::LoopDetected => ("LOOP_DETECTED", 508, "the call has been through veilwarden before"),
@@ -162,6 +185,7 @@ impl Error {
                 Code::UpstreamError
             }
             Error::Upstream(Fault::CallerBody(_)) => Code::BadRequest,
+            Error::Reflected(_) => Code::SecretReflected,
             Error::AuditFull | Error::Overloaded(_) => Code::Overloaded,
             Error::RateLimited(_) => Code::RateLimited,
             Error::Internal(_) => Code::InternalError,
@@ -192,6 +216,9 @@ impl Error {
             Error::Upstream(Fault::CallerBody(_)) => "the request's body did not arrive whole",
             Error::Upstream(_) | Error::AuditFull => "try again later",
             Error::Overloaded(_) | Error::RateLimited(_) => "try again after the time in Retry-After",
+            Error::Reflected(_) => {
+                "the upstream answers this call with the credential that was put into it, and its route does not pass that on"
+            }
             Error::Internal(_) => "report this with the request id",
         };
         Some(text.into())

@@ -15,6 +15,7 @@ pub mod ca; // the CA of forward mode and the certificates it signs
 pub mod authn; // who calls
 pub mod limits; // connections, calls at a time, calls a second
 pub mod secrets; // where secrets come from
+pub mod redact; // injected secrets never come back
 pub mod route; // which host takes which secret, and how it is put in
 pub mod policy; // may it
 pub mod config; // the file, the flags and the environment, and what they mean

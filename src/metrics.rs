@@ -39,6 +39,7 @@ pub struct Metrics {
     secret_fetches: Family<FetchLabels, Counter>,
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
+    secret_reflected: Family<ReflectionLabels, Counter>,
     listen_tls_reloads: Family<ResultLabels, Counter>,
     listen_tls_failing: Gauge,
     limited: Family<LimitLabels, Counter>,
@@ -101,6 +102,12 @@ struct StoreLabels {
     store: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReflectionLabels {
+    route: String,
+    action: &'static str,
+}
+
 /// The audit trail's counts, read when the metrics are asked for.
 pub struct AuditCounts {
     pub written: u64,
@@ -126,6 +133,7 @@ impl Default for Metrics {
             secret_fetches: Family::default(),
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
+            secret_reflected: Family::default(),
             listen_tls_reloads: Family::default(),
             listen_tls_failing: Gauge::default(),
             limited: Family::default(),
@@ -179,6 +187,11 @@ impl Metrics {
             "secret_stale_served",
             "Secrets served past their TTL while the store failed",
             self.secret_stale_served.clone(),
+        );
+        r.register(
+            "secret_reflected",
+            "Answers in which an upstream sent the injected secret back",
+            self.secret_reflected.clone(),
         );
         r.register("listen_tls_reloads", "Changed files of listen_tls, read again", self.listen_tls_reloads.clone());
         r.register(
@@ -235,6 +248,11 @@ impl Metrics {
     /// A caller's address was compared with its pod: `match`, or why not.
     pub fn bound(&self, result: &'static str) {
         self.pod_bindings.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// An answer had the injected secret in it, which was masked or ended the answer: `redact` or `block`.
+    pub fn reflected(&self, route: &str, action: &'static str) {
+        self.secret_reflected.get_or_create(&ReflectionLabels { route: route.to_owned(), action }).inc();
     }
 
     /// The files of `listen_tls` have changed, and are in use now or not good.

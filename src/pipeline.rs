@@ -10,7 +10,6 @@ use std::time::Duration;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
 
 use crate::audit::{Record, Trail};
 use crate::authn::{Authn, Source};
@@ -19,9 +18,9 @@ use crate::limits::{Calls, Limit, Rate};
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
-use crate::stages::{Arrival, Connection, Opened, Prepared, Received, Relay, Rules, Tunnel, WebSocket};
+use crate::stages::{Arrival, Connection, Opened, Prepared, Received, Relay, Rules, Tunnel};
 use crate::upstream::Upstreams;
-use crate::upstream::websocket::Reply;
+use crate::upstream::websocket::{self, Reply};
 
 pub use answer::Answer;
 pub use caught::{Panicked, caught};
@@ -54,13 +53,13 @@ pub enum Established {
     /// Bytes; the record is written when they end.
     Relayed(Relay, Box<Record>),
     /// Frames to and from the upstream's end; the record as above.
-    WebSocket(Box<WebSocket>, Upgraded, Box<Record>),
+    WebSocket(Box<websocket::Opened>, Box<Record>),
 }
 
 /// Where the road led.
 enum Reached {
     Answer(Response<Answer>),
-    WebSocket(Response<Answer>, Box<WebSocket>, Upgraded),
+    WebSocket(Response<Answer>, Box<websocket::Opened>),
 }
 
 impl Pipeline {
@@ -78,9 +77,12 @@ impl Pipeline {
         };
         match reached {
             Ok(Reached::Answer(answer)) => (self.finish(Ok(answer), record), None),
-            Ok(Reached::WebSocket(answer, socket, upstream)) => {
+            Ok(Reached::WebSocket(answer, opened)) => {
                 let (answer, record) = last(answer, record);
-                (answer, Some(Established::WebSocket(socket, upstream, record)))
+                if opened.reflected {
+                    record.reflected();
+                }
+                (answer, Some(Established::WebSocket(opened, record)))
             }
             Err(error) => (self.finish(Err(error), record), None),
         }
@@ -202,9 +204,7 @@ impl Pipeline {
     async fn open_websocket(&self, prepared: Prepared<Incoming>) -> Result<Reached, Error> {
         let idle = prepared.route().timeouts.idle;
         Ok(match self.upstreams.open(prepared, &self.metrics).await? {
-            Reply::Opened(head, socket, upstream) => {
-                Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), socket, upstream)
-            }
+            Reply::Opened(head, opened) => Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), opened),
             Reply::Answered(answer) => Reached::Answer(answer.map(|body| Answer::upstream(body, idle))),
         })
     }
@@ -243,6 +243,9 @@ impl Pipeline {
     pub fn note(&self, error: &Error, record: &mut Record) {
         let code = error.code();
         self.metrics.failed(code.as_str());
+        if matches!(error, Error::Reflected(_)) {
+            record.reflected();
+        }
         record.code = Some(code);
         // The record of a relay or a WebSocket has the reason for which it was allowed.
         let allowed = [StatusCode::OK.as_u16(), StatusCode::SWITCHING_PROTOCOLS.as_u16()].contains(&record.status);

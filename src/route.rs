@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::redact::{Memory, Redaction};
 use crate::request::Host;
 use crate::request::host::NotAHost;
 
@@ -48,6 +49,8 @@ pub struct RouteSettings {
     pub relay: bool,
     pub websocket: bool,
     pub allow_encoded_slash: bool,
+    pub redaction: Redaction,
+    pub allow_range: bool,
     /// A DNS label of its own, by which callers may name this route.
     pub local_name: Option<String>,
     /// Names of fields.
@@ -128,6 +131,10 @@ pub struct Route {
     /// Callers may open WebSockets.
     pub websocket: bool,
     pub allow_encoded_slash: bool,
+    /// What happens when the secret comes back.
+    pub redaction: Redaction,
+    /// Parts of answers may be asked for although they cannot be searched rightly.
+    pub allow_range: bool,
     pub local_name: Option<String>,
     /// Further fields in which the caller's credential may stand, the first one that is there first.
     pub caller_slots: Vec<HeaderName>,
@@ -142,6 +149,8 @@ pub struct Injection {
     pub secret_id: String,
     pub header: HeaderName,
     pub template: Template,
+    /// What answers are searched for.
+    pub memory: Memory,
 }
 
 impl Route {
@@ -165,6 +174,8 @@ impl Route {
             relay: settings.relay,
             websocket: settings.websocket,
             allow_encoded_slash: settings.allow_encoded_slash,
+            redaction: settings.redaction,
+            allow_range: settings.allow_range,
             local_name: settings.local_name,
             caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
             timeouts: settings.timeouts,
@@ -182,6 +193,11 @@ impl Route {
         self.host_header.clone()
     }
 
+    /// Whether answers are searched: there is something to search for, and the operator has not said otherwise.
+    pub fn searches(&self) -> bool {
+        self.injection.is_some() && self.redaction != Redaction::Off
+    }
+
     /// Empty when the route injects nothing.
     pub fn secret_id(&self) -> &str {
         self.injection.as_ref().map_or("", |injection| &injection.secret_id)
@@ -195,7 +211,8 @@ impl Injection {
         if crate::request::fields::is_protected(&header) {
             return Err(Error::ProtectedHeader(settings.header));
         }
-        Ok(Injection { secret_id: settings.secret_id, header, template: Template::parse(&settings.template)? })
+        let template = Template::parse(&settings.template)?;
+        Ok(Injection { secret_id: settings.secret_id, header, template, memory: Memory::default() })
     }
 }
 
@@ -286,6 +303,8 @@ mod tests {
             relay: false,
             websocket: false,
             allow_encoded_slash: false,
+            redaction: Redaction::Redact,
+            allow_range: false,
             local_name: None,
             caller_slots: Vec::new(),
             timeouts: Timeouts { connect: second, first_byte: second, idle: second },

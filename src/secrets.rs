@@ -4,7 +4,7 @@
 //! [`cached::Cached`], a decorator of the same trait.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +23,9 @@ pub use registry::{Mistake, Secrets};
 
 /// The longest value that is still a credential and not an accident, in bytes.
 pub const MAX_VALUE: usize = 32 * 1024;
+
+/// A shorter value occurs in innocent text, where nobody could tell it from that; in bytes.
+pub const SHORTEST_TOLD_APART: usize = 8;
 
 /// A secret's value, checked once, shared by its clones, and zeroised when the last of them is dropped.
 ///
@@ -53,9 +56,25 @@ impl Secret {
         Ok(Secret(Arc::new(SecretString::new(Box::from(trimmed)))))
     }
 
+    /// By which it is known again.
+    pub fn mark(&self) -> Mark {
+        Mark(Arc::downgrade(&self.0))
+    }
+
     /// The value, for the few places that write it to a wire.
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
+    }
+}
+
+/// Tells one secret from another without keeping it.
+#[derive(Debug)]
+pub struct Mark(Weak<SecretString>);
+
+impl Mark {
+    /// Whether this is the secret or a clone of it. Another secret of the same value is another one.
+    pub fn is_of(&self, secret: &Secret) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&secret.0))
     }
 }
 

@@ -23,7 +23,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
-use crate::request::{fields, trailers};
+use crate::redact;
+use crate::request::trailers;
 use crate::route::{Http2, Route, Scheme, Timeouts};
 use crate::stages::{Prepared, Relay};
 
@@ -73,8 +74,8 @@ impl Upstreams {
     }
 
     /// Sends the call and returns the answer's head with its body still to come. Whatever the upstream does
-    /// wrong becomes a [`Fault`], never part of an answer.
-    pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<Incoming>, Error> {
+    /// wrong becomes a [`Fault`], never part of an answer; of the secret nothing comes back as it was sent.
+    pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<redact::Body>, Error> {
         let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
         let outgoing = call.into_outgoing()?;
         let timeouts = outgoing.route.timeouts;
@@ -103,10 +104,12 @@ impl Upstreams {
         metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
         answer::check(&answer)?;
         let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
-        fields::strip_response(answer.headers_mut());
+        answer::strip(&mut answer);
         if let Some(announced) = announced {
             answer.headers_mut().insert(TRAILER, announced);
         }
+        let mut answer = redact::Body::search(answer, outgoing.watch)?;
+        answer.body_mut().look_ahead().await?;
         Ok(answer)
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::ca::ClientName;
 use crate::error::Code;
 use crate::limits::Call;
 use crate::metrics::Metrics;
+use crate::redact::Redaction;
 use crate::request::{RequestId, method};
 use crate::route::Route;
 
@@ -78,6 +80,8 @@ pub struct Record {
     pub complete: bool,
     /// The call's place among those at the same time, kept until it ends.
     pub call: Option<Call>,
+    /// The upstream sent the secret back.
+    reflected: AtomicBool,
 }
 
 /// The line, field by field. Nothing here can hold a credential or a secret's value: the query is left out
@@ -112,6 +116,8 @@ struct Line<'a> {
     request_bytes: Option<u64>,
     response_bytes: u64,
     complete: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    secret_reflected: bool,
     latency_ms: f64,
 }
 
@@ -180,7 +186,25 @@ impl Record {
             response_bytes: 0,
             complete: false,
             call: None,
+            reflected: AtomicBool::new(false),
         }
+    }
+
+    /// The upstream has sent the secret back: said at once, in the log and in the metrics, and once a call.
+    pub fn reflected(&self) {
+        if self.reflected.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(route) = &self.route else { return };
+        let action = if route.redaction == Redaction::Block { "block" } else { "redact" };
+        self.metrics.reflected(route.name(), action);
+        tracing::warn!(
+            request_id = self.id.as_str(),
+            host = route.name(),
+            secret_id = route.secret_id(),
+            action,
+            "secret_reflected: the upstream sent the secret back"
+        );
     }
 
     /// The call's id; a fresh one until the caller's own is known.
@@ -221,6 +245,7 @@ impl Record {
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             complete: self.complete,
+            secret_reflected: self.reflected.load(Ordering::Relaxed),
             latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         };
         // Strings and numbers always serialise; a failure would leave an empty line, not a lost call.

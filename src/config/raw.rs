@@ -21,7 +21,7 @@ pub(super) use kubernetes::{Kubernetes, ValidateMethod};
 pub(super) use operation::{Audit, AuditWhenFull, Limits, Log, LogFormat, LogLevel};
 pub(super) use pods::PodBinding;
 pub(super) use policy::{Engine, Policy};
-pub(super) use route::{Route, Scheme};
+pub(super) use route::{Redaction, Route, Scheme};
 pub(super) use scalar::{OneOrMany, Switch, Time};
 pub(super) use secret::{DopplerStore, SecretEntry, SecretStores};
 

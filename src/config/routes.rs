@@ -8,6 +8,7 @@ use super::mistakes::{Report, quoted};
 use super::place::Place;
 use super::{host, injection, listeners, raw, spelling};
 use crate::authn::is_label;
+use crate::redact::Redaction;
 use crate::request::Host;
 use crate::route::{Http2, InjectionSettings, RouteSettings, Scheme, Timeouts};
 
@@ -91,6 +92,12 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         relay: raw.relay,
         websocket: raw.websocket,
         allow_encoded_slash: raw.allow_encoded_slash,
+        redaction: match raw.redact {
+            raw::Redaction::Redact => Redaction::Redact,
+            raw::Redaction::Block => Redaction::Block,
+            raw::Redaction::Off => Redaction::Off,
+        },
+        allow_range: raw.allow_range,
         caller_slots: caller_slots(&raw.caller_slots, &place.key("caller_slots"), report),
         local_name: local_name(&raw.local_name, &place.key("local_name"), report),
         timeouts: Timeouts {

@@ -112,7 +112,7 @@ async fn the_preface_is_for_http_2_only_at_the_very_start() {
                 break;
             }
         }
-        let mut frames = gate.into_http2().expect("HTTP/2");
+        let After::Http2(mut frames) = gate.after() else { panic!("HTTP/2") };
         let mut start = [0; PRIOR_KNOWLEDGE.len()];
         frames.read_exact(&mut start).await.unwrap();
         assert_eq!(start, PRIOR_KNOWLEDGE, "pieces of {size}");
@@ -121,7 +121,7 @@ async fn the_preface_is_for_http_2_only_at_the_very_start() {
     peer.write_all(&[GOOD, &preface].concat()).await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap(), GOOD);
     assert_eq!(read(&mut gate).await.unwrap(), STAND_IN);
-    assert!(gate.into_http2().is_none());
+    assert!(matches!(gate.after(), After::Nothing));
 }
 
 #[tokio::test(start_paused = true)]

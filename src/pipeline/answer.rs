@@ -10,13 +10,14 @@ use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::time::Sleep;
 
 use crate::audit::Record;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::gate::Busy;
+use crate::redact::{self, body::Broken};
 use crate::request::trailers::TooMany;
 use crate::request::{fields, trailers};
 
@@ -33,16 +34,22 @@ pub struct Answer {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Upstream { body: Incoming, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
+    Upstream { body: redact::Body, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
 }
 
 /// The upstream's body broke off; the caller's connection does too, so that nobody takes a part for the whole.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the upstream's answer broke off: {0}")]
-pub struct BrokenOff(String);
+pub enum BrokenOff {
+    #[error("the upstream's answer broke off: {0}")]
+    Upstream(#[from] Broken),
+    #[error("the upstream's answer broke off: {0}")]
+    Trailers(#[from] TooMany),
+    #[error("the upstream's answer broke off: nothing came within {0:?}")]
+    Idle(Duration),
+}
 
 impl Answer {
-    pub fn upstream(body: Incoming, idle: Duration) -> Answer {
+    pub fn upstream(body: redact::Body, idle: Duration) -> Answer {
         Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
     }
 
@@ -56,6 +63,9 @@ impl Answer {
     pub fn recorded(mut self, mut record: Record) -> Answer {
         // An answer to HEAD ends with its head.
         record.complete = self.is_end_stream() || record.method == "HEAD";
+        if self.body.reflected() {
+            record.reflected();
+        }
         self.record = Some(record);
         self
     }
@@ -71,9 +81,15 @@ impl Answer {
         let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
         let ended = frame.is_none() || trailers || self.is_end_stream();
         let Some(record) = &mut self.record else { return };
+        if self.body.reflected() {
+            record.reflected();
+        }
         match frame {
             Some(Ok(frame)) => record.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
             Some(Err(error)) => {
+                if let BrokenOff::Upstream(Broken::Reflected(_)) = error {
+                    record.code = Some(Code::SecretReflected);
+                }
                 tracing::warn!(request_id = record.request_id().as_str(), host = record.upstream_host, cause = %error, "answer broken off");
                 return;
             }
@@ -84,6 +100,14 @@ impl Answer {
 }
 
 impl Source {
+    /// Whether the upstream has sent the secret back so far.
+    fn reflected(&self) -> bool {
+        match self {
+            Source::Own(_) => false,
+            Source::Upstream { body, .. } => body.found(),
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -92,20 +116,16 @@ impl Source {
                     Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => match clean(frame) {
                         Ok(Some(trailers)) => return Poll::Ready(Some(Ok(trailers))),
                         Ok(None) => {}
-                        Err(error) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
+                        Err(error) => return Poll::Ready(Some(Err(error.into()))),
                     },
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(BrokenOff(error.to_string())))),
                     Poll::Ready(frame) => {
                         *timer = None;
-                        return Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenOff(error.to_string()))));
+                        return Poll::Ready(frame.map(|frame| frame.map_err(BrokenOff::from)));
                     }
                     Poll::Pending => {
                         let idle = *idle;
                         let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                        return timer
-                            .as_mut()
-                            .poll(cx)
-                            .map(|()| Some(Err(BrokenOff(format!("nothing came within {idle:?}")))));
+                        return timer.as_mut().poll(cx).map(|()| Some(Err(BrokenOff::Idle(idle))));
                     }
                 }
             },

@@ -63,6 +63,11 @@ impl Handshake {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
 
+    /// The extensions that the caller offers are not offered to the upstream, which then may not choose one.
+    pub fn forgo_extensions(&mut self) {
+        self.extended = false;
+    }
+
     /// Whether an answer with status 101 is one to this call (RFC 6455 section 4.1).
     pub fn check(&self, answer: &HeaderMap) -> Result<(), NotOpened> {
         if !only(answer, &UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
@@ -204,6 +209,11 @@ mod tests {
         ] {
             assert!(check(&with(&OPENED, name, value)).is_err(), "{name}: {value:?}");
         }
+        let mut extended = of(&with(&ASKED, "sec-websocket-extensions", Some("x"))).unwrap().unwrap();
+        let answer = headers(&with(&OPENED, "sec-websocket-extensions", Some("x")));
+        assert_eq!(extended.check(&answer), Ok(()));
+        extended.forgo_extensions();
+        assert!(extended.check(&answer).is_err());
         for twice in [1, 2] {
             assert!(check(&[&OPENED[..], &OPENED[twice..=twice]].concat()).is_err(), "{:?} twice", OPENED[twice]);
         }

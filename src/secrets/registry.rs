@@ -10,7 +10,7 @@ use super::cached::{self, Cached};
 use super::doppler::{self, Doppler};
 use super::file::{self, Files};
 use super::fixed::Fixed;
-use super::{CacheSettings, DopplerSettings, Error, Observer, Secret, SecretStore, Source, env};
+use super::{CacheSettings, DopplerSettings, Error, Observer, SHORTEST_TOLD_APART, Secret, SecretStore, Source, env};
 use crate::BoxFuture;
 
 /// Ids remembered by one store's cache. Ids come from the configuration, so only a mistake gets near it.
@@ -137,7 +137,14 @@ fn locate(id: &str, source: Source, doppler: Option<&DopplerSettings>, fixed: &m
             Ok(Place::Here)
         }
         Source::Env(name) => {
-            fixed.insert(id.to_owned(), env::read(&name)?);
+            let value = env::read(&name)?;
+            if value.expose_secret().len() < SHORTEST_TOLD_APART {
+                tracing::warn!(
+                    secret_id = id,
+                    "a secret of fewer than {SHORTEST_TOLD_APART} bytes: answers are not searched for it"
+                );
+            }
+            fixed.insert(id.to_owned(), value);
             Ok(Place::Here)
         }
         Source::File(path) => match path.to_str() {

@@ -47,8 +47,8 @@ impl Forward {
             (Established::Relayed(relay, record), _) => {
                 relay::run(http, TokioIo::new(bytes), relay, record, peer).await;
             }
-            (Established::WebSocket(socket, upstream, record), _) => {
-                websocket::run(&http.pipeline, bytes, upstream, &socket, record, peer).await;
+            (Established::WebSocket(opened, record), _) => {
+                websocket::run(&http.pipeline, bytes, *opened, record, peer).await;
             }
         }
     }

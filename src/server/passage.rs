@@ -14,6 +14,7 @@ use crate::audit::Record;
 use crate::authn::Source;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
+use crate::redact::Frames;
 use crate::stages::Tunnel;
 
 /// Moved at once, in bytes.
@@ -25,6 +26,10 @@ pub struct Passage {
     up: AtomicU64,
     down: AtomicU64,
     last: Mutex<Instant>,
+    /// How long a side may be silent when the other one has ended; without, no less than before.
+    patience: Option<Duration>,
+    /// What searches the upstream's bytes.
+    search: Option<Frames>,
     /// One side has sent its last byte.
     parting: Notify,
 }
@@ -37,10 +42,31 @@ enum End {
     Broken(io::Error),
 }
 
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Broken(error)
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> End {
+        End::Refused(error)
+    }
+}
+
 impl Passage {
     pub fn new(record: Box<Record>) -> Passage {
         let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        Passage { record, up, down, last: Mutex::new(Instant::now()), parting: Notify::new() }
+        let last = Mutex::new(Instant::now());
+        Passage { record, up, down, last, patience: None, search: None, parting: Notify::new() }
+    }
+
+    /// The same for a WebSocket: `search` sees the upstream's bytes before the caller does.
+    pub fn of_websocket(record: Box<Record>, search: Option<Frames>, patience: Duration) -> Passage {
+        let mut passage = Passage::new(record);
+        passage.patience = Some(patience);
+        passage.search = search;
+        passage
     }
 
     /// So many bytes went to the upstream beside those of `run`.
@@ -54,8 +80,7 @@ impl Passage {
     }
 
     /// Copies both ways until both sides have ended, or one breaks off, or neither sends anything within the route's idle
-    /// limit, or the tunnel's credential is no longer good. `patience`: how long a side may be silent when the other one
-    /// has ended; without one, no less than before.
+    /// limit, or the tunnel's credential is no longer good.
     pub async fn run(
         mut self,
         pipeline: &Pipeline,
@@ -63,12 +88,12 @@ impl Passage {
         upstream: impl AsyncRead + AsyncWrite + Unpin,
         tunnel: &Tunnel,
         peer: Source,
-        patience: Option<Duration>,
     ) {
+        let search = self.search.take();
         let ended = tokio::select! {
-            ended = self.both_ways(caller, upstream) => ended.map_err(End::Broken),
+            ended = self.both_ways(caller, upstream, search) => ended,
             () = self.falls_idle(tunnel.route().timeouts.idle) => Err(End::Idle),
-            () = self.parts(patience) => Err(End::Parted),
+            () = self.parts(self.patience) => Err(End::Parted),
             error = refusal(pipeline, tunnel, peer) => Err(End::Refused(error)),
         };
         match ended {
@@ -84,11 +109,12 @@ impl Passage {
         &self,
         caller: impl AsyncRead + AsyncWrite + Unpin,
         upstream: impl AsyncRead + AsyncWrite + Unpin,
-    ) -> io::Result<()> {
+        search: Option<Frames>,
+    ) -> Result<(), End> {
         let (from_caller, to_caller) = tokio::io::split(caller);
         let (from_upstream, to_upstream) = tokio::io::split(upstream);
-        let up = self.one_way(from_caller, to_upstream, &self.up);
-        let down = self.one_way(from_upstream, to_caller, &self.down);
+        let up = self.one_way(from_caller, to_upstream, &self.up, None);
+        let down = self.one_way(from_upstream, to_caller, &self.down, search);
         tokio::try_join!(up, down).map(drop)
     }
 
@@ -97,19 +123,36 @@ impl Passage {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
         count: &AtomicU64,
-    ) -> io::Result<()> {
-        let mut piece = vec![0; PIECE];
+        mut search: Option<Frames>,
+    ) -> Result<(), End> {
+        let (mut piece, mut searched) = (vec![0; PIECE], Vec::new());
         loop {
             let n = from.read(&mut piece).await?;
             self.passed(count, 0);
             if n == 0 {
                 self.parting.notify_one();
-                return to.shutdown().await;
+                return Ok(to.shutdown().await?);
             }
-            to.write_all(&piece[..n]).await?;
+            let bytes = match &mut search {
+                None => &piece[..n],
+                Some(search) => {
+                    self.look(search, &piece[..n], &mut searched)?;
+                    &searched[..]
+                }
+            };
+            to.write_all(bytes).await?;
             to.flush().await?;
-            self.passed(count, n);
+            self.passed(count, bytes.len());
         }
+    }
+
+    fn look(&self, search: &mut Frames, bytes: &[u8], searched: &mut Vec<u8>) -> Result<(), Error> {
+        searched.clear();
+        let looked = search.push(bytes, searched);
+        if search.found() {
+            self.record.reflected();
+        }
+        Ok(looked?)
     }
 
     fn passed(&self, count: &AtomicU64, n: usize) {

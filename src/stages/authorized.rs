@@ -10,6 +10,7 @@ use super::received::Received;
 use super::websocket::WebSocket;
 use crate::error::Error;
 use crate::policy::PolicyEngine;
+use crate::redact::{self, Redaction, Watch};
 use crate::request::fields;
 use crate::route::{Injection, Route, Routes};
 use crate::secrets::SecretStore;
@@ -35,21 +36,40 @@ impl<B> Authorized<B> {
 
     /// Fetches the secret and puts it in, last of all, after the caller's own copies of the field are gone.
     pub async fn prepare(mut self, secrets: &dyn SecretStore) -> Result<Prepared<B>, Error> {
-        if let Some(injection) = &self.route.injection {
-            inject(&mut self.call.headers, injection, secrets).await?;
+        let headers = &mut self.call.headers;
+        let searches = self.route.searches();
+        if searches {
+            redact::head::ask(headers, self.route.allow_range);
         }
-        self.call.headers.insert(HOST, self.route.host_header());
-        if let Some(websocket) = &self.websocket {
-            websocket.handshake().ask(&mut self.call.headers);
+        let watch = match &self.route.injection {
+            Some(injection) => inject(headers, injection, self.route.redaction, secrets).await?,
+            None => None,
+        };
+        headers.insert(HOST, self.route.host_header());
+        if let Some(websocket) = &mut self.websocket {
+            if searches {
+                websocket.forgo_extensions();
+            }
+            websocket.handshake().ask(headers);
         }
-        Ok(Prepared::new(self.call, self.route, self.websocket))
+        Ok(Prepared::new(self.call, self.route, self.websocket, watch))
     }
 }
 
-async fn inject(headers: &mut HeaderMap, injection: &Injection, secrets: &dyn SecretStore) -> Result<(), Error> {
+/// Comes back with what the answer is to be searched for.
+async fn inject(
+    headers: &mut HeaderMap,
+    injection: &Injection,
+    redaction: Redaction,
+    secrets: &dyn SecretStore,
+) -> Result<Option<Watch>, Error> {
     let secret = secrets.fetch(&injection.secret_id).await?;
     let value = injection.template.render(&secret).ok_or(Error::Internal("a checked secret made no header value"))?;
+    let needles = match redaction {
+        Redaction::Redact | Redaction::Block => injection.memory.needles(&injection.secret_id, &secret, &value),
+        Redaction::Off => None,
+    };
     fields::remove_spellings(headers, &injection.header);
     headers.insert(&injection.header, value);
-    Ok(())
+    Ok(needles.map(|needles| Watch { needles, block: redaction == Redaction::Block }))
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use super::received::Received;
 use super::websocket::WebSocket;
 use crate::error::Error;
+use crate::redact::Watch;
 use crate::request::Trailers;
 use crate::route::Route;
 
@@ -18,6 +19,7 @@ pub struct Prepared<B> {
     call: Received<B>,
     route: Arc<Route>,
     websocket: Option<Box<WebSocket>>,
+    watch: Option<Watch>,
 }
 
 /// What goes on the wire.
@@ -30,11 +32,18 @@ pub struct Outgoing<B> {
     pub route: Arc<Route>,
     /// What the call asks for, on a connection of its own.
     pub websocket: Option<Box<WebSocket>>,
+    /// What the answer is searched for.
+    pub watch: Option<Watch>,
 }
 
 impl<B> Prepared<B> {
-    pub(super) fn new(call: Received<B>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
-        Prepared { call, route, websocket }
+    pub(super) fn new(
+        call: Received<B>,
+        route: Arc<Route>,
+        websocket: Option<Box<WebSocket>>,
+        watch: Option<Watch>,
+    ) -> Self {
+        Prepared { call, route, websocket, watch }
     }
 
     pub fn route(&self) -> &Arc<Route> {
@@ -48,12 +57,13 @@ impl<B> Prepared<B> {
 
     /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
     pub fn into_outgoing(self) -> Result<Outgoing<B>, Error> {
-        let Received { method, path, query, headers, trailers, body, .. } = self.call;
+        let Prepared { call, route, websocket, watch } = self;
+        let Received { method, path, query, headers, trailers, body, .. } = call;
         let text = match query {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         let target = PathAndQuery::try_from(text).map_err(|_| Error::Internal("a canonical target is no URI"))?;
-        Ok(Outgoing { method, target, headers, trailers, body, route: self.route, websocket: self.websocket })
+        Ok(Outgoing { method, target, headers, trailers, body, route, websocket, watch })
     }
 }

@@ -19,6 +19,11 @@ impl WebSocket {
         &self.handshake
     }
 
+    /// No extension has been offered to the upstream.
+    pub fn forgo_extensions(&mut self) {
+        self.handshake.forgo_extensions();
+    }
+
     /// Where it leads, and with whose credential it was asked for.
     pub fn tunnel(&self) -> &Tunnel {
         &self.tunnel

@@ -2,8 +2,10 @@
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use crate::error::Fault;
+use crate::request::fields;
 
 /// All field lines of an answer together, in bytes. Four times what common servers send at most.
 pub const MAX_HEAD: usize = 64 << 10;
@@ -27,6 +29,13 @@ pub fn check<B>(answer: &Response<B>) -> Result<(), Fault> {
         return Err(Fault::BadAnswer(format!("a head of more than {} KiB", MAX_HEAD >> 10)));
     }
     Ok(())
+}
+
+/// Removes what is between the upstream and us, and the reason phrase: nobody may rely on it (RFC 9112 section 4), HTTP/2 has
+/// none, and it is text that could hold anything.
+pub fn strip<B>(answer: &mut Response<B>) {
+    fields::strip_response(answer.headers_mut());
+    answer.extensions_mut().remove::<ReasonPhrase>();
 }
 
 /// One length in digits, or `chunked` alone, or neither. Both together are how answers are smuggled (RFC 9112

@@ -15,27 +15,40 @@ use tokio::time::{Instant, timeout};
 use super::{MAX_BUFFER, Upstreams, answer};
 use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
-use crate::request::{fields, websocket};
+use crate::redact::{self, Frames};
+use crate::request::websocket;
 use crate::stages::{Prepared, WebSocket};
 
 /// What an upstream says to a call for a WebSocket.
 pub enum Reply {
     /// It opens it: the head for the caller, and the upstream's end.
-    Opened(Response<()>, Box<WebSocket>, Upgraded),
+    Opened(Response<()>, Box<Opened>),
     /// An ordinary answer to an ordinary request.
-    Answered(Response<Incoming>),
+    Answered(Response<redact::Body>),
+}
+
+/// A WebSocket that the upstream has opened.
+#[derive(Debug)]
+pub struct Opened {
+    pub socket: Box<WebSocket>,
+    /// The upstream's end.
+    pub upstream: Upgraded,
+    /// What searches the upstream's frames.
+    pub search: Option<Frames>,
+    /// The secret stood in the answer's head.
+    pub reflected: bool,
 }
 
 impl Upstreams {
     /// Sends the call over HTTP/1.1, and nothing behind it. Status 101 is good only as the answer to this very call.
     pub async fn open(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Reply, Error> {
-        let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        let to = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
         let outgoing = call.into_outgoing()?;
         let socket = outgoing.websocket.ok_or(Error::Internal("no call for a WebSocket"))?;
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = Uri::from(outgoing.target);
         *request.headers_mut() = outgoing.headers;
-        let stream = upstream.dialer.connect_for_http1().await.map_err(|error| error.fault())?;
+        let stream = to.dialer.connect_for_http1().await.map_err(|error| error.fault())?;
         let mut client = http1::Builder::new();
         let opened = client.max_buf_size(MAX_BUFFER).handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = opened.map_err(broken)?;
@@ -51,15 +64,20 @@ impl Upstreams {
         metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer::check(&answer)?;
-            fields::strip_response(answer.headers_mut());
+            answer::strip(&mut answer);
+            let mut answer = redact::Body::search(answer, outgoing.watch)?;
+            answer.body_mut().look_ahead().await?;
             return Ok(Reply::Answered(answer));
         }
         socket.handshake().check(answer.headers()).map_err(|error| Fault::BadAnswer(error.to_string()))?;
-        let bytes = hyper::upgrade::on(&mut answer).await.map_err(broken)?;
-        fields::strip_response(answer.headers_mut());
+        let upstream = hyper::upgrade::on(&mut answer).await.map_err(broken)?;
+        answer::strip(&mut answer);
         answer.headers_mut().remove(CONTENT_LENGTH);
+        let watch = outgoing.watch;
+        let reflected = watch.as_ref().map_or(Ok(false), |watch| redact::head::mask(answer.headers_mut(), watch))?;
         websocket::switch(answer.headers_mut());
-        Ok(Reply::Opened(answer.map(drop), socket, bytes))
+        let opened = Opened { socket, upstream, search: watch.map(Frames::new), reflected };
+        Ok(Reply::Opened(answer.map(drop), Box::new(opened)))
     }
 }
 

@@ -9,7 +9,7 @@ mod memory;
 mod raw;
 mod trailers;
 mod tunnels;
-mod upstream;
+pub mod upstream;
 
 use std::sync::Arc;
 

@@ -86,6 +86,8 @@ async fn stage(tag: &str, log: &str) -> Stage {
         .secret(&format!("{{id: FILED, file: \"{file}\"}}"))
         .route(&format!("{{upstream_host: tls.test, upstream_address: \"{address}\", ca_file: \"{}\", secret_id: OVER_TLS, inject_header: X-Key, header_value_template: \"key={{{{secret}}}};\"}}", ca.display()))
         .route_to_a("filed.test", "FILED");
+    let a = world.a.address;
+    let world = world.route(&format!("{{upstream_host: blocked.test, upstream_scheme: http, upstream_address: \"{a}\", redact: block, secret_id: KEY_A, inject_header: X-Key, header_value_template: \"{{{{secret}}}}\"}}"));
     let stored: Vec<(&str, String)> =
         ["STORED_0", "STORED_1", "STORED_2", "STORED_3", "STORED_4", "STORED_5", "STORED_6", "STORED_7"]
             .into_iter()
@@ -151,6 +153,11 @@ impl Walk {
         let status = answer.status;
         self.answers.push(answer);
         status
+    }
+
+    /// All answers, whole.
+    fn all(&self) -> String {
+        self.answers.iter().map(|answer| format!("{:?}\n{}\n", answer.fields, answer.text())).collect()
     }
 
     /// Our own answers, whole.
@@ -300,13 +307,15 @@ async fn upstreams(walk: &mut Walk, world: &Started, c: &Canaries) {
         let got = walk.call(world, "a.test", "/allowed", &good).await;
         assert!(got == status || (status, got) == (200, 0), "{got}");
     }
-    // A whole answer that reflects: the caller's affair until answers are masked, but nobody else's.
+    // A whole answer that reflects, and one that is refused for it.
     world.a.script(|seen| {
-        let secret = seen.header("authorization").unwrap_or_default();
+        let secret = seen.header("authorization").or(seen.header("x-key")).unwrap_or_default();
         let head = format!("HTTP/1.1 200 OK\r\nX-Echo: {secret}\r\nX-Request-Id: {}\r\n", secret.replace(' ', "-"));
         vec![Step::Send(format!("{head}Content-Length: {}\r\n\r\n{}", seen.head.len(), seen.head).into_bytes())]
     });
-    assert_eq!(walk.call(world, "a.test", "/allowed", &good).await, 200);
+    for (host, status) in [("a.test", 200), ("filed.test", 200), ("blocked.test", 502)] {
+        assert_eq!(walk.call(world, host, "/allowed", &good).await, status, "{host}");
+    }
     world.a.answer(OK);
 }
 
@@ -365,6 +374,7 @@ async fn search(world: &Started, canaries: &Canaries, walk: &Walk, tls: &Recorde
     let own = walk.own();
     assert!(own.len() > 1000, "no answers of our own: {own}");
     assert_absent(&all, &own, "an answer of our own");
+    assert_absent(&canaries.secrets, walk.all(), "an answer");
 
     // I4: a caller's credential goes to no upstream and no store.
     let store = &world.doppler.as_ref().unwrap().recorder;
@@ -405,7 +415,14 @@ async fn n01_n02_no_secret_is_in_anything_that_the_proxy_writes() {
     let world = world.start().await;
     let walk = walk(&world, &canaries).await;
     let log = logs::all();
-    for word in ["call refused", "call failed", "policy print", "answer broken off", "a secret could not be fetched"] {
+    for word in [
+        "call refused",
+        "call failed",
+        "policy print",
+        "answer broken off",
+        "secret_reflected",
+        "a secret could not be fetched",
+    ] {
         assert!(log.contains(word), "the log says nothing like {word:?}");
     }
     search(&world, &canaries, &walk, &tls, &log).await;
@@ -454,6 +471,7 @@ fn check_bodies(world: &Started, walk: &Walk) {
         "POLICY_DENIED",
         "POLICY_ERROR",
         "SECRET_ERROR",
+        "SECRET_REFLECTED",
         "TOKEN_EXPIRED",
         "UNAUTHORIZED",
         "UPSTREAM_ERROR",

@@ -27,6 +27,7 @@ mod mutations;
 mod pods;
 mod policy;
 mod programs;
+mod redaction;
 mod road;
 mod rows;
 mod snippets;

@@ -68,11 +68,10 @@ pub(in crate::config) struct Route {
     pub websocket: bool,
     /// Whether `%2F` in a path is passed on instead of refused.
     pub allow_encoded_slash: bool,
-    /// What happens when the upstream sends the secret back. Nothing is masked yet, and only `off` can be written.
-    #[schemars(extend("x-later-values" = ["redact", "block"]))]
+    /// What happens when the upstream sends the secret back: `redact` masks it, `block` ends the answer, `off` looks for
+    /// nothing. Without a `secret_id` there is nothing to look for.
     pub redact: Redaction,
-    /// Whether `Range` is passed on although answers are masked.
-    #[schemars(extend("x-later" = true))]
+    /// Whether `Range` is passed on although answers are searched. A secret that is fetched in parts is not found.
     pub allow_range: bool,
     /// How long the upstream is waited for. There is no limit on a whole call.
     pub timeouts: Timeouts,
@@ -98,7 +97,7 @@ impl Default for Route {
             relay: false,
             websocket: false,
             allow_encoded_slash: false,
-            redact: Redaction::Off,
+            redact: Redaction::Redact,
             allow_range: false,
             timeouts: Timeouts::default(),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::Settings;
+use crate::redact::Redaction;
 use crate::route::Scheme;
 use crate::secrets::Source;
 
@@ -45,6 +46,7 @@ fn the_defaults_are_those_of_the_contract() {
     let route = &config.routes[0];
     assert_eq!((route.scheme, route.upstream_address), (Scheme::Https, None));
     assert!(route.injection.is_none() && !route.allow_encoded_slash && route.ca_file.is_none());
+    assert_eq!((route.redaction, route.allow_range), (Redaction::Redact, false));
     assert_eq!(route.timeouts.connect, Duration::from_secs(5));
     assert_eq!(route.timeouts.first_byte, Duration::from_secs(120));
     assert_eq!(route.timeouts.idle, Duration::from_secs(300));
@@ -55,10 +57,11 @@ fn a_whole_file_is_read() {
     let config = good(
         "listen: [127.0.0.1:1, '[::1]:2']\nadmin_listen: off\nallow_peers: [10.0.0.0/8]\n\
          user: {id: alice, email: a@b.c, org: eng}\n\
-         secrets:\n- {id: A, value: v}\n- {id: B, env: E}\n- {id: C, file: /f}\n\
+         secrets:\n- {id: A, value: some-value}\n- {id: B, env: E}\n- {id: C, file: /f}\n\
          routes:\n- upstream_host: API.test:8443\n  upstream_address: 127.0.0.1:9\n  upstream_scheme: http\n\
          \x20 secret_id: A\n  inject_header: Authorization\n  header_value_template: token {{secret}}\n\
-         \x20 ca_file: /ca\n  allow_cidrs: [127.0.0.0/8]\n  allow_encoded_slash: true\n  timeouts: {idle: 1h30m}\n\
+         \x20 ca_file: /ca\n  allow_cidrs: [127.0.0.0/8]\n  allow_encoded_slash: true\n\
+         \x20 redact: block\n  allow_range: true\n  timeouts: {idle: 1h30m}\n\
          policy: {engine: opa, policy_path: /p, timeout: 20ms}\n\
          audit: {output: /var/log/audit.jsonl, when_full: refuse}\nlog: {level: debug, format: text}\n",
     );
@@ -73,6 +76,7 @@ fn a_whole_file_is_read() {
     assert_eq!((injection.secret_id.as_str(), injection.header.as_str()), ("A", "Authorization"));
     assert_eq!(injection.template, "token {{secret}}");
     assert_eq!(route.timeouts.idle, Duration::from_secs(5400));
+    assert_eq!((route.redaction, route.allow_range), (Redaction::Block, true));
     let rego = Settings::Rego {
         policy_path: "/p".into(),
         decision_path: "veilwarden/authz/allow".to_owned(),
@@ -173,6 +177,13 @@ fn w6_the_session_secret_comes_from_flag_then_variable_then_file() {
     assert_eq!(secret(&flags, &variables), "from-flag-0123456789");
     flags.session_secret_file = Some(file("flag-file"));
     assert_eq!(secret(&flags, &variables), "from-flag-file-0123456789");
+}
+
+#[test]
+fn a_secret_too_short_to_be_searched_for_is_warned_about() {
+    let text = format!("{ROUTE}policy: {{}}\nsecrets: [{{id: A, value: seven77}}, {{id: B, value: eight888}}]\n");
+    let warning = "secrets[0].value: a secret of fewer than 8 bytes: answers are not searched for it";
+    assert_eq!(good(&text).warnings, [warning]);
 }
 
 #[test]

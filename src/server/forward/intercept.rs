@@ -22,10 +22,10 @@ pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, connection: Connection
         Ok(tls) => {
             if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                 http.serve_http2(Frames::new(tls, http.limits), &connection, drain).await;
-            } else if let Some((bytes, Established::WebSocket(socket, upstream, record))) =
+            } else if let Some((bytes, Established::WebSocket(opened, record))) =
                 http.serve(tls, &connection, drain).await
             {
-                websocket::run(&http.pipeline, bytes, upstream, &socket, record, connection.peer).await;
+                websocket::run(&http.pipeline, bytes, *opened, record, connection.peer).await;
             }
         }
         Err(error) => {

@@ -36,5 +36,5 @@ pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Recor
     }
     passage.sent_up(hello.bytes.len());
     drop(hello);
-    passage.run(&http.pipeline, caller, upstream, relay.tunnel(), peer, None).await;
+    passage.run(&http.pipeline, caller, upstream, relay.tunnel(), peer).await;
 }

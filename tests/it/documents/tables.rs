@@ -33,6 +33,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.limited(Limit::Connections);
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
+    metrics.reflected("a", "redact");
     let text = metrics.render(AuditCounts { written: 1, dropped: 1 }).unwrap();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let types = types.filter(|(name, _)| name.starts_with("veilwarden_"));
@@ -165,10 +166,14 @@ async fn the_audit_record_is_described_as_it_is() {
     let sample: Value = serde_json::from_str(&sample.text).unwrap();
 
     let world = World::new().await.kubernetes().await.forward().route("{upstream_host: r.test, relay: true}");
+    let world = world.route_to_a("mirror.test", "KEY_A");
     let socket = world.directory.path().join("v.sock");
     let world = world.listen(&format!("[127.0.0.1:0, \"unix:{}\"]", socket.display())).start().await;
     let allowed = world.send(world.ok("X-Agent-Id: nightly\r\n")).await;
     let refused = world.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let key = world.canary_a();
+    world.a.answer(format!("HTTP/1.1 200 OK\r\nX-Echo: {key}\r\nContent-Length: 0\r\n\r\n"));
+    let reflected = world.record(&world.get("mirror.test").await).await;
     let (allowed, refused) = (world.record(&allowed).await, world.record(&refused).await);
     let inside = call(&mut world.tunnel("a.test:80").await, "GET / HTTP/1.1\r\nHost: a.test:80\r\n\r\n").await;
     let (relay, relayed) = world.open(world.connect_to("r.test:443", "")).await;
@@ -181,6 +186,6 @@ async fn the_audit_record_is_described_as_it_is() {
     assert_eq!(names(&sample), names(&allowed));
     assert!(names(&sample["identity"]).is_superset(&names(&allowed["identity"])), "{allowed}");
     let written: BTreeSet<String> =
-        [&allowed, &refused, &inside, &relayed, &local].into_iter().flat_map(names).collect();
+        [&allowed, &refused, &reflected, &inside, &relayed, &local].into_iter().flat_map(names).collect();
     assert_eq!(documented, written);
 }

@@ -1,4 +1,5 @@
-//! A fuzzing client and server: frames of every kind, whole, broken and none at all. Whatever they send arrives unchanged.
+//! A fuzzing client and server: frames of every kind, whole, broken and none at all. Where nothing is searched, whatever they
+//! send arrives unchanged.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 

@@ -48,8 +48,14 @@ impl Upstream {
         stream
     }
 
-    /// A world in which `ws.test` is this upstream and has WebSockets; `more` goes into its route.
+    /// A world in which `ws.test` is this upstream and has WebSockets; `more` goes into its route. Nothing is searched, so
+    /// that the bytes need not be frames.
     pub fn route(&self, world: World, more: &str) -> World {
+        self.searched_route(world, &format!(", redact: off{more}"))
+    }
+
+    /// The same with `redact` as it is by default, or as `more` says.
+    pub fn searched_route(&self, world: World, more: &str) -> World {
         world.route(&format!(
             "{{upstream_host: ws.test, upstream_scheme: http, upstream_address: \"{}\", local_name: ws, websocket: true, \
              secret_id: KEY_A, inject_header: Authorization, header_value_template: \"Bearer {{{{secret}}}}\"{more}}}",

@@ -1,0 +1,285 @@
+//! An upstream's body, searched while it passes.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+use super::coding::{Coding, Decoder, Unreadable, describe_decoded};
+use super::{Reflected, Stream, Watch, head};
+
+/// Where a secret ends the answer, so much of a body is looked at before its head leaves, in bytes, and so long.
+const LOOK_AHEAD: usize = 16 << 10;
+const LOOK_AHEAD_TIME: Duration = Duration::from_millis(100);
+
+/// A body as it came, or one that is searched.
+#[derive(Debug)]
+pub enum Body<B = Incoming> {
+    Plain(B),
+    Searched(Box<Searched<B>>),
+}
+
+/// A body whose secrets are masked, or which ends at the first of them.
+#[derive(Debug)]
+pub struct Searched<B> {
+    inner: B,
+    watch: Watch,
+    stream: Stream,
+    decoder: Option<Decoder>,
+    /// The upstream's body has ended, with these trailers.
+    ended: bool,
+    trailers: Option<HeaderMap>,
+    /// What may go on. When nothing more comes, `over`.
+    ready: VecDeque<Result<Frame<Bytes>, Broken>>,
+    over: bool,
+    /// A secret stood in the head or in trailers.
+    found: bool,
+}
+
+/// Why a body ends early.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Broken {
+    #[error("{0}")]
+    Upstream(String),
+    #[error("its coding cannot be read: {0}")]
+    Coding(String),
+    #[error(transparent)]
+    Reflected(#[from] Reflected),
+}
+
+/// Why an answer is refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Reflected(#[from] Reflected),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+impl<B> Body<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    /// Masks the answer's head, makes it that of the body that the caller will get, and puts the search around the body.
+    /// Without a watch all stays as it is.
+    pub fn search(answer: Response<B>, watch: Option<Watch>) -> Result<Response<Body<B>>, Refused> {
+        let Some(watch) = watch else { return Ok(answer.map(Body::Plain)) };
+        let (mut parts, inner) = answer.into_parts();
+        let found = head::mask(&mut parts.headers, &watch)?;
+        let over = inner.is_end_stream();
+        let coding = match Coding::of(&parts.headers) {
+            // There is nothing to be read.
+            Err(_) if over => None,
+            coding => coding?,
+        };
+        let part = parts.status == StatusCode::PARTIAL_CONTENT && coding.is_some();
+        let message = head::coding_of_messages(&parts.headers).filter(|_| !over);
+        if let Some(what) = message.or(part.then_some("a part in a coding")) {
+            return Err(Unreadable::new(what).into());
+        }
+        if coding.is_some() {
+            describe_decoded(&mut parts.headers);
+        }
+        let searched = Searched {
+            inner,
+            stream: Stream::new(watch.clone()),
+            watch,
+            decoder: coding.map(Decoder::new),
+            ended: over,
+            trailers: None,
+            ready: VecDeque::new(),
+            over,
+            found,
+        };
+        Ok(Response::from_parts(parts, Body::Searched(Box::new(searched))))
+    }
+
+    /// Before the head of an answer that a secret would end leaves: looks at what there is of its body, for a moment.
+    pub async fn look_ahead(&mut self) -> Result<(), Reflected> {
+        match self {
+            Body::Searched(searched) if searched.watch.block => searched.look_ahead().await,
+            Body::Plain(_) | Body::Searched(_) => Ok(()),
+        }
+    }
+
+    /// Whether a secret has been seen so far.
+    pub fn found(&self) -> bool {
+        match self {
+            Body::Plain(_) => false,
+            Body::Searched(searched) => searched.found || searched.stream.found(),
+        }
+    }
+}
+
+impl<B> Searched<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    async fn look_ahead(&mut self) -> Result<(), Reflected> {
+        let (mut seen, mut kept) = (0, VecDeque::new());
+        let until = Instant::now() + LOOK_AHEAD_TIME;
+        while seen < LOOK_AHEAD {
+            match timeout_at(until, poll_fn(|cx| self.poll(cx))).await {
+                Err(_) | Ok(None) => break,
+                Ok(Some(Err(Broken::Reflected(reflected)))) => return Err(reflected),
+                Ok(Some(frame)) => {
+                    seen += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+                    kept.push_back(frame);
+                }
+            }
+        }
+        kept.append(&mut self.ready);
+        self.ready = kept;
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Poll::Ready(Some(frame));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            let Err(broken) = ready!(self.go_on(cx)) else { continue };
+            self.over = true;
+            return Poll::Ready(Some(Err(broken)));
+        }
+    }
+
+    /// One step: decodes what is there, or ends, or takes the next frame of the upstream.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if let Some(piece) = self.decode()? {
+            return Poll::Ready(self.pass(piece));
+        }
+        if self.ended {
+            return Poll::Ready(self.end());
+        }
+        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Err(Broken::Upstream(error.to_string()))),
+            None => {
+                self.ended = true;
+                return Poll::Ready(Ok(()));
+            }
+        };
+        Poll::Ready(match frame.into_data() {
+            Ok(data) => self.take(data),
+            Err(frame) => {
+                self.ended = true;
+                self.trailers = frame.into_trailers().ok();
+                Ok(())
+            }
+        })
+    }
+
+    fn decode(&mut self) -> Result<Option<Bytes>, Broken> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        decoder.decode().map_err(|error| Broken::Coding(error.to_string()))
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<(), Broken> {
+        // The last piece goes out whole: nobody may ask for another one.
+        self.ended = self.inner.is_end_stream();
+        match &mut self.decoder {
+            Some(decoder) => {
+                decoder.feed(data);
+                Ok(())
+            }
+            None => self.pass(data),
+        }
+    }
+
+    fn pass(&mut self, text: Bytes) -> Result<(), Broken> {
+        let mut text = self.stream.push(text)?;
+        if self.ended && self.decoder.is_none() {
+            let rest = self.stream.end();
+            if !rest.is_empty() {
+                text = [text, rest].concat().into();
+            }
+            self.over = true;
+        }
+        if !text.is_empty() {
+            self.ready.push_back(Ok(Frame::data(text)));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Broken> {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.finish().map_err(|error| Broken::Coding(error.to_string()))?;
+        }
+        let mut trailers = self.trailers.take();
+        if let Some(trailers) = &mut trailers {
+            self.found |= head::mask(trailers, &self.watch)?;
+        }
+        let rest = Some(self.stream.end()).filter(|rest| !rest.is_empty());
+        self.ready.extend(rest.map(|rest| Ok(Frame::data(rest))));
+        self.ready.extend(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+        self.over = true;
+        Ok(())
+    }
+
+    /// So many bytes may go on or are held back.
+    fn waiting(&self) -> u64 {
+        let ready = self.ready.iter().flatten().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+        (ready + self.stream.holds()) as u64
+    }
+}
+
+impl<B> HttpBody for Body<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Body::Plain(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| Broken::Upstream(error.to_string()))))
+            }
+            Body::Searched(searched) => searched.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Plain(body) => body.is_end_stream(),
+            Body::Searched(searched) => searched.over && searched.ready.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let searched = match self {
+            Body::Plain(body) => return body.size_hint(),
+            Body::Searched(searched) => searched,
+        };
+        if searched.over {
+            return SizeHint::with_exact(searched.waiting());
+        }
+        let mut hint = SizeHint::new();
+        if searched.decoder.is_none() {
+            let inner = searched.inner.size_hint();
+            hint.set_lower(inner.lower() + searched.waiting());
+            if let Some(upper) = inner.upper() {
+                hint.set_upper(upper + searched.waiting());
+            }
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests;

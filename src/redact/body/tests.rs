@@ -1,0 +1,201 @@
+use std::io::Write;
+use std::sync::Arc;
+use std::task::Waker;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::HeaderValue;
+use http::header::HeaderName;
+use http_body_util::BodyExt;
+
+use super::*;
+use crate::redact::Needles;
+
+const SECRET: &str = "sk-live_4f9a";
+
+/// Frames that come one after the other, with or without a length that is known from the start.
+#[derive(Debug)]
+struct Played {
+    frames: VecDeque<Result<Frame<Bytes>, String>>,
+    length: bool,
+    /// Nothing more comes, and no end either.
+    hangs: bool,
+}
+
+impl HttpBody for Played {
+    type Data = Bytes;
+    type Error = String;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, String>>> {
+        let played = self.get_mut();
+        if played.frames.is_empty() && played.hangs {
+            return Poll::Pending;
+        }
+        Poll::Ready(played.frames.pop_front())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length && self.frames.is_empty() && !self.hangs
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.frames.iter().flatten().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
+        if self.length { SizeHint::with_exact(rest as u64) } else { SizeHint::new() }
+    }
+}
+
+fn data(text: &str) -> Result<Frame<Bytes>, String> {
+    Ok(Frame::data(Bytes::copy_from_slice(text.as_bytes())))
+}
+
+fn fields(fields: &[(&'static str, &str)]) -> HeaderMap {
+    let field =
+        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    fields.iter().map(field).collect()
+}
+
+/// An answer whose length is known, or whose end is.
+fn answer(frames: Vec<Result<Frame<Bytes>, String>>, length: bool) -> Response<Played> {
+    Response::new(Played { frames: frames.into(), length, hangs: false })
+}
+
+fn search(answer: Response<Played>, block: bool) -> Result<Response<Body<Played>>, Refused> {
+    let needles = Arc::new(Needles::new(SECRET.as_bytes(), format!("Bearer {SECRET}").as_bytes()).unwrap());
+    Body::search(answer, Some(Watch { needles, block }))
+}
+
+fn gzipped(text: &[u8]) -> Bytes {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text).unwrap();
+    gzip.finish().unwrap().into()
+}
+
+/// Whatever comes, up to the first failure.
+async fn read(mut body: Body<Played>) -> (Vec<String>, Option<HeaderMap>, Result<(), Broken>) {
+    let (mut pieces, mut trailers) = (Vec::new(), None);
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => pieces.push(String::from_utf8(data.to_vec()).unwrap()),
+            Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+            Err(broken) => return (pieces, trailers, Err(broken)),
+        }
+    }
+    assert!(body.is_end_stream());
+    (pieces, trailers, Ok(()))
+}
+
+#[tokio::test]
+async fn a_body_of_known_length_ends_with_its_last_piece() {
+    let mut body = search(answer(vec![data("a sk-li"), data("ve_4f9a, sk-")], true), false).unwrap().into_body();
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(19), false));
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a ");
+    assert_eq!(body.size_hint().exact(), Some(17));
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "************, sk-");
+    assert!(body.is_end_stream() && body.found());
+    let empty = search(answer(vec![], true), false).unwrap().into_body();
+    assert_eq!((empty.size_hint().exact(), empty.is_end_stream()), (Some(0), true));
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_gives_back_what_it_held_and_then_its_trailers() {
+    let trailers = Frame::trailers(fields(&[("grpc-status", "0"), ("x-echo", "Bearer sk-live_4f9a")]));
+    let body = search(answer(vec![data("a sk-"), Ok(trailers)], false), false).unwrap().into_body();
+    let (pieces, trailers, ended) = read(body).await;
+    assert_eq!((pieces, ended.is_ok()), (vec!["a ".to_owned(), "sk-".to_owned()], true));
+    assert_eq!(trailers.unwrap(), fields(&[("grpc-status", "0"), ("x-echo", "*******************")]));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_never_ends_well() {
+    let body = search(answer(vec![data("a sk-live"), Err("reset".into())], false), false).unwrap().into_body();
+    let (pieces, _, ended) = read(body).await;
+    assert!(matches!(ended, Err(Broken::Upstream(why)) if why == "reset"));
+    assert_eq!(pieces, ["a "]);
+}
+
+#[tokio::test]
+async fn f27_block_ends_the_answer_before_a_byte_of_the_secret_left() {
+    let echo = Frame::trailers(fields(&[("x-echo", SECRET)]));
+    for (frames, left) in [
+        (vec![data("a sk-live_4f9a b")], ""),
+        (vec![data("a sk-live"), data("_4f9a b")], "a "),
+        (vec![data("a "), Ok(echo)], "a "),
+    ] {
+        let body = search(answer(frames, false), true).unwrap().into_body();
+        let (pieces, trailers, ended) = read(body).await;
+        assert!(matches!(ended, Err(Broken::Reflected(_))));
+        assert_eq!((pieces.concat(), trailers), (left.to_owned(), None));
+    }
+    let mut head = answer(vec![], true);
+    *head.headers_mut() = fields(&[("x-echo", SECRET)]);
+    assert_eq!(search(head, true).unwrap_err(), Refused::Reflected(Reflected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_looks_at_what_there_is_before_the_head_leaves_and_loses_nothing_of_it() {
+    let mut body = search(answer(vec![data("a sk-live"), data("_4f9a b")], false), true).unwrap().into_body();
+    assert_eq!(body.look_ahead().await, Err(Reflected));
+    let mut body =
+        search(answer(vec![data("a sk-"), data("b"), Err("reset".into())], false), true).unwrap().into_body();
+    assert_eq!(body.look_ahead().await, Ok(()));
+    assert_eq!(read(body).await.0.concat(), "a sk-b");
+    let mut body = search(answer(vec![data("whole")], true), true).unwrap().into_body();
+    assert_eq!(body.look_ahead().await, Ok(()));
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(5), false));
+    assert_eq!(read(body).await.0.concat(), "whole");
+    // One that says nothing for the moment is not waited for.
+    let mut silent = answer(vec![data("first")], false);
+    silent.body_mut().hangs = true;
+    let mut body = search(silent, true).unwrap().into_body();
+    assert_eq!(body.look_ahead().await, Ok(()));
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut body).poll_frame(&mut context).is_pending());
+    // A long one is not read to its end.
+    let long = "x".repeat(LOOK_AHEAD);
+    let mut body = search(answer(vec![data(&long), data(SECRET)], false), true).unwrap().into_body();
+    assert_eq!(body.look_ahead().await, Ok(()));
+    assert_eq!(read(body).await.0.concat(), long);
+}
+
+#[tokio::test]
+async fn f28_d26_a_coded_answer_is_decoded_or_refused_and_never_passed_on_unread() {
+    let coded = gzipped(format!("a {SECRET} b").as_bytes());
+    for pieces in [1, 5, 1000] {
+        let frames = coded.chunks(pieces).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+        let mut gzip = answer(frames, true);
+        *gzip.headers_mut() = fields(&[("content-encoding", "gzip"), ("content-length", "45"), ("etag", "\"x\"")]);
+        let answer = search(gzip, false).unwrap();
+        assert_eq!(*answer.headers(), fields(&[("etag", "W/\"x\"")]));
+        assert_eq!(answer.body().size_hint().exact(), None);
+        let (text, _, ended) = read(answer.into_body()).await;
+        assert_eq!((text.concat(), ended.is_ok()), ("a ************ b".to_owned(), true));
+    }
+    let cut = Ok(Frame::data(coded.slice(..coded.len() - 3)));
+    let mut gzip = answer(vec![cut], true);
+    *gzip.headers_mut() = fields(&[("content-encoding", "gzip")]);
+    assert!(matches!(read(search(gzip, false).unwrap().into_body()).await.2, Err(Broken::Coding(_))));
+    for (status, lines) in [
+        (200, &[("content-encoding", "br")][..]),
+        (200, &[("content-encoding", "gzip, gzip")]),
+        (206, &[("content-encoding", "gzip")]),
+        (200, &[("grpc-encoding", "gzip")]),
+        (200, &[("connect-content-encoding", "gzip")]),
+    ] {
+        let mut unreadable = answer(vec![data("x")], true);
+        *unreadable.status_mut() = StatusCode::from_u16(status).unwrap();
+        *unreadable.headers_mut() = fields(lines);
+        assert!(matches!(search(unreadable, false), Err(Refused::Unreadable(_))), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_keeps_a_coding_that_nobody_reads() {
+    for (coding, left) in [("br", &[("content-encoding", "br")][..]), ("gzip", &[])] {
+        let mut head = answer(vec![], true);
+        *head.headers_mut() = fields(&[("content-encoding", coding)]);
+        let head = search(head, false).unwrap();
+        assert_eq!(*head.headers(), fields(left));
+        assert!(head.body().is_end_stream());
+    }
+}

@@ -1,0 +1,161 @@
+//! What is looked for in an answer, and a search that passes over clean text quickly.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::filter::{Filter, RUN};
+use super::spelling::{Reading, Spelling};
+use crate::secrets::SHORTEST_TOLD_APART;
+
+/// So much of a value's beginning decides where a closer look is taken, in bytes. More would make the filter fuller and
+/// gain little.
+const BEGINNING: usize = 64;
+/// 16 KiB, half of a core's nearest cache.
+const INSIDE: usize = 2048;
+const BEGINNINGS: usize = 128;
+
+/// The values that must not come back, in all spellings.
+///
+/// Four bytes of text are looked up at every n-th place only, where n is such that no value can lie between two of
+/// them: a value that is there has four bytes of its own under one, whatever its spelling. Only where the filter knows
+/// these, starts are tried.
+pub struct Needles {
+    values: Vec<Zeroizing<Vec<u8>>>,
+    /// The first value in lower case, as names of fields are.
+    lower: Zeroizing<Vec<u8>>,
+    /// All runs of four bytes that begin in the first `stride` bytes of some spelling.
+    inside: Filter<INSIDE>,
+    stride: usize,
+    /// Those that some spelling begins with.
+    beginnings: Filter<BEGINNINGS>,
+    /// The bytes that some spelling begins with, for the last places of a text.
+    first: Zeroizing<[bool; 256]>,
+}
+
+impl std::fmt::Debug for Needles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Needles(***)")
+    }
+}
+
+impl Needles {
+    /// Everything that is long enough among the secret and its rendered value. `None`: nothing is.
+    pub fn new(secret: &[u8], rendered: &[u8]) -> Option<Needles> {
+        let values = searched(secret, rendered);
+        let least = values.iter().map(|value| value.len()).min()?;
+        let mut needles = Needles {
+            lower: Zeroizing::new(values[0].to_ascii_lowercase()),
+            values: values.into_iter().map(|value| Zeroizing::new(value.to_vec())).collect(),
+            inside: Filter::new(),
+            stride: least.min(BEGINNING) + 1 - RUN,
+            beginnings: Filter::new(),
+            first: Zeroizing::new([false; 256]),
+        };
+        for value in needles.values.clone() {
+            for spelling in Spelling::ALL {
+                needles.learn(spelling, &value);
+            }
+        }
+        Some(needles)
+    }
+
+    /// Whether they were made of these.
+    pub fn are_of(&self, secret: &[u8], rendered: &[u8]) -> bool {
+        self.values.iter().map(|value| value.as_slice()).eq(searched(secret, rendered))
+    }
+
+    /// Reports every place at which a value stands whole, in order of their beginnings, and returns from where on `text`
+    /// may be the beginning of one; its length when nowhere.
+    pub fn search(&self, text: &[u8], mut found: impl FnMut(Range<usize>)) -> usize {
+        let mut live = text.len();
+        let mut look = |start: usize| {
+            let (length, begun) = self.read(&text[start..]);
+            if let Some(length) = length {
+                found(start..start + length);
+            }
+            if begun {
+                live = live.min(start);
+            }
+        };
+        let run = |at: usize| text.get(at..at + RUN).and_then(|run| <[u8; RUN]>::try_from(run).ok());
+        let begins = |start: &usize| match run(*start) {
+            Some(run) => self.beginnings.may_have(run),
+            None => self.first[usize::from(text[*start])],
+        };
+        let (stride, mut last) = (self.stride, self.stride - 1);
+        let mut rest = text.get(last..).unwrap_or_default();
+        while let Some(inside) = rest.first_chunk() {
+            if self.inside.may_have(*inside) {
+                (last + 1 - stride..=last).filter(begins).for_each(&mut look);
+            }
+            rest = rest.get(stride..).unwrap_or_default();
+            last += stride;
+        }
+        (last + 1 - stride..text.len()).filter(begins).for_each(look);
+        live
+    }
+
+    /// Whether a field's name, which has no upper case, has a value in it.
+    pub fn stand_in_name(&self, name: &str) -> bool {
+        let mut there = memchr::memmem::find(name.as_bytes(), &self.lower).is_some();
+        self.search(name.as_bytes(), |_| there = true);
+        there
+    }
+
+    /// The longest value that `text` begins with, and whether it may be the beginning of a longer one.
+    fn read(&self, text: &[u8]) -> (Option<usize>, bool) {
+        let (mut longest, mut begun) = (None, false);
+        for value in &self.values {
+            for spelling in Spelling::ALL {
+                match spelling.read(value, text) {
+                    Reading::Other => {}
+                    Reading::Begun => begun = true,
+                    Reading::Whole(length) => longest = longest.max(Some(length)),
+                }
+            }
+        }
+        (longest, begun)
+    }
+
+    fn learn(&mut self, spelling: Spelling, value: &[u8]) {
+        let units = spelling.units(value).min(self.stride + RUN);
+        let texts: Vec<_> = (0..units).map(|unit| spelling.texts(value, unit)).collect();
+        for text in &texts[0] {
+            self.first[usize::from(text[0].to_ascii_lowercase())] = true;
+            self.first[usize::from(text[0].to_ascii_uppercase())] = true;
+        }
+        for (unit, own) in texts.iter().enumerate() {
+            for text in own {
+                let reach = self.stride.saturating_sub(unit * spelling.least());
+                for at in 0..text.len().min(reach) {
+                    each_run(&text[at..], &texts[unit + 1..], &mut |run| {
+                        self.inside.add(run);
+                        if (unit, at) == (0, 0) {
+                            self.beginnings.add(run);
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Those that are long enough.
+fn searched<'a>(secret: &'a [u8], rendered: &'a [u8]) -> Vec<&'a [u8]> {
+    let mut values = vec![secret];
+    values.extend((rendered != secret).then_some(rendered));
+    values.retain(|value| value.len() >= SHORTEST_TOLD_APART);
+    values
+}
+
+/// Every four bytes that `text` and what can follow it begin with.
+fn each_run(text: &[u8], rest: &[Vec<Vec<u8>>], found: &mut impl FnMut([u8; RUN])) {
+    if let Some(run) = text.first_chunk() {
+        found(*run);
+    } else if let Some((next, rest)) = rest.split_first() {
+        for more in next {
+            each_run(&[text, more].concat(), rest, found);
+        }
+    }
+}
