@@ -150,7 +150,7 @@ impl Pipeline {
             Reply::Opened(head, socket, upstream) => {
                 Reached::WebSocket(head.map(|()| Answer::own(Vec::new())), socket, upstream)
             }
-            Reply::Answered(answer) => Reached::Answer(answer.map(|body| Answer::upstream(body, idle))),
+            Reply::Answered(answer) => Reached::Answer(answer.map(|body| Answer::upstream(body.into(), idle))),
         })
     }
 

@@ -10,7 +10,7 @@ use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::time::Sleep;
 
@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::gate::Busy;
 use crate::request::trailers::TooMany;
 use crate::request::{fields, trailers};
+use crate::upstream;
 
 /// What the caller reads.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Answer {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Upstream { body: Incoming, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
+    Upstream { body: upstream::Body, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
 }
 
 /// The upstream's body broke off; the caller's connection does too, so that nobody takes a part for the whole.
@@ -42,7 +43,7 @@ enum Source {
 pub struct BrokenOff(String);
 
 impl Answer {
-    pub fn upstream(body: Incoming, idle: Duration) -> Answer {
+    pub fn upstream(body: upstream::Body, idle: Duration) -> Answer {
         Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
     }
 

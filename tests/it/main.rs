@@ -32,5 +32,6 @@ mod stalls;
 mod stores;
 mod targets;
 mod tunnels;
+mod upstreams;
 mod websocket;
 mod world;
