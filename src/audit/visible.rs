@@ -24,7 +24,7 @@ pub fn visible(line: &str) -> Cow<'_, str> {
 
 /// Nothing but printable ASCII, as most lines are. No early exit: without one the compiler looks at many bytes at once.
 fn is_plain(line: &str) -> bool {
-    line.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte <= b'~'))
+    line.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
 }
 
 fn is_hidden(c: char) -> bool {

@@ -26,7 +26,7 @@ use crate::upstream;
 pub struct Answer {
     body: Source,
     /// Written when the answer has ended or the caller has hung up.
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     /// Keeps the connection from being taken for idle.
     busy: Option<Busy>,
 }
@@ -54,7 +54,7 @@ impl Answer {
     }
 
     /// Gives the record to the body, which ends it.
-    pub fn recorded(mut self, mut record: Record) -> Answer {
+    pub fn recorded(mut self, mut record: Box<Record>) -> Answer {
         // An answer to HEAD ends with its head.
         record.complete = self.is_end_stream() || record.method == "HEAD";
         self.record = Some(record);
