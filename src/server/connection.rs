@@ -23,7 +23,7 @@ use crate::stages::{Connection, local_host};
 const PARSER_SLACK: usize = 16 << 10;
 
 /// Any stream of bytes: a socket, TLS on one, the inside of a tunnel. One type for all of them, since the libraries of both
-/// versions would be compiled for each anew: with four types the program was more than half a megabyte larger in memory.
+/// versions would be compiled for each anew: with four types the program was 400 KB larger in memory.
 pub type Wire = Box<dyn Bytes>;
 
 /// What can be a [`Wire`].
