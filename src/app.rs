@@ -18,6 +18,7 @@ use crate::limits::{Calls, Connections, Rate};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, PolicyEngine, Problems, Rego};
+use crate::request::RequestId;
 use crate::route::{self, Routes};
 use crate::secrets::{self, Secrets};
 use crate::server::admin::Admin;
@@ -224,6 +225,8 @@ impl App {
             watches.spawn(Arc::clone(tls).watch(Arc::clone(&pipeline.metrics)));
         }
         let proxies = serve_proxies(&pipeline, &self.config, Forward { ca }, self.tls, listeners, &drain);
+        // The first random number of a process takes tens of milliseconds: the first call had better not wait for it.
+        tokio::task::spawn_blocking(RequestId::generate);
         let drain_delay = self.config.limits.drain_delay;
         Ok(Running {
             listen,

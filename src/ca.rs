@@ -72,14 +72,14 @@ pub struct Ca {
 }
 
 impl Ca {
-    pub fn new(authority: Authority) -> Result<Ca, Error> {
+    pub fn new(authority: Authority) -> Ca {
         let kept = Cache::builder().max_capacity(MAX_LEAVES).time_to_live(RENEWED_AFTER).build();
-        Ok(Ca { leaves: Leaves::new(authority)?, kept })
+        Ca { leaves: Leaves::new(authority), kept }
     }
 
     /// How a tunnel's end shakes hands as `host`: with a certificate for it and nothing else.
     pub async fn server_config(&self, host: &Host) -> Result<Arc<ServerConfig>, Arc<Error>> {
-        let sign = async { self.leaves.server_config(host).map(Arc::new) };
+        let sign = async { self.leaves.server_config(host).await.map(Arc::new) };
         self.kept.try_get_with_by_ref(host.name(), sign).await
     }
 }

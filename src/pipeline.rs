@@ -152,11 +152,12 @@ impl Pipeline {
         answer::written(answer)
     }
 
-    fn record(&self, connection: &Connection) -> Option<Record> {
+    /// Boxed: it goes with the answer through many hands.
+    fn record(&self, connection: &Connection) -> Option<Box<Record>> {
         let place = self.trail.reserve()?;
         let mut record = Record::new(self.trail.clone(), place, Arc::clone(&self.metrics), connection.peer);
         record.certificate.clone_from(&connection.certificate);
-        Some(record)
+        Some(Box::new(record))
     }
 
     async fn open(
@@ -217,7 +218,7 @@ impl Pipeline {
     }
 
     /// The one exit: request id, audit record, metrics, the error's JSON.
-    fn finish(&self, result: Result<Response<Answer>, Error>, mut record: Record) -> Response<Answer> {
+    fn finish(&self, result: Result<Response<Answer>, Error>, mut record: Box<Record>) -> Response<Answer> {
         let id = record.request_id();
         let mut answer = match result {
             Ok(answer) => answer,
@@ -271,10 +272,10 @@ impl Pipeline {
 }
 
 /// The last answer of HTTP on a connection, whose record goes on with what follows.
-fn last(mut answer: Response<Answer>, mut record: Record) -> (Response<Answer>, Box<Record>) {
+fn last(mut answer: Response<Answer>, mut record: Box<Record>) -> (Response<Answer>, Box<Record>) {
     answer.headers_mut().insert(fields::REQUEST_ID, record.request_id().header_value());
     record.status = answer.status().as_u16();
-    (answer, Box::new(record))
+    (answer, record)
 }
 
 /// The good answer to CONNECT (RFC 9110 section 9.3.6): no body, and then no HTTP.

@@ -1,36 +1,44 @@
 //! Sends a prepared call to its upstream over a connection to a checked address, and streams the answer.
+//!
+//! Over HTTP/1.1 a call has a connection to itself (`line`), which waits in its route's `pool` between calls. `shared` is
+//! for HTTP/2, and for upstreams of which it is not known yet what they speak.
 
 pub mod answer;
+mod body;
 pub mod dial;
 pub mod guard;
+mod line;
+mod pool;
 pub mod resolve;
+mod shared;
 pub mod upload;
 pub mod websocket;
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
-use http::uri::{Authority, Scheme as UriScheme};
+use http::header::{HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
 use http::{Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
 use crate::redact;
 use crate::request::trailers;
-use crate::route::{Http2, Route, Scheme, Timeouts};
+use crate::route::{Route, Timeouts};
 use crate::stages::{Prepared, Relay};
 
 use dial::{DialError, Dialer, Stream};
+use line::Line;
+use pool::Pool;
+use shared::Shared;
 use upload::{Progress, Upload};
 
+pub use body::Body;
 pub use guard::Own;
 
 /// Idle connections to an upstream are closed after so long; most servers keep them for a minute or longer.
@@ -38,15 +46,8 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 /// What is held of an answer before it is passed on, its head included, and of a body that is not taken, in bytes.
 const MAX_BUFFER: usize = 64 << 10;
 
-/// What one HTTP/2 answer may be ahead of its caller.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// A hundred times that, and more: callers that take nothing must not stop the answers of the others.
-const CONNECTION_WINDOW: u32 = 32 << 20;
-/// What is held of one body that an HTTP/2 upstream does not take.
-const SEND_BUFFER: usize = 64 << 10;
-/// An HTTP/2 connection carries many calls; whether its other end is still there is asked while any is open.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer's body as it may go to the caller.
+pub type Searched = redact::Body<Body>;
 
 /// One pool of connections per route, so that no two routes ever share one.
 #[derive(Debug)]
@@ -54,28 +55,27 @@ pub struct Upstreams(Vec<Upstream>);
 
 #[derive(Debug)]
 struct Upstream {
-    client: legacy::Client<Dialer, Upload>,
     dialer: Dialer,
-    scheme: UriScheme,
-    authority: Authority,
+    pool: Pool,
+    shared: Shared,
 }
 
 impl Upstreams {
-    /// One upstream for each route, in their order. `tls` gives a route's TLS settings.
+    /// One upstream for each route, in their order. `tls` gives the TLS settings of a route that needs some.
     pub fn new<'a, E>(
         routes: impl Iterator<Item = &'a Arc<Route>>,
         own: &Own,
-        mut tls: impl FnMut(&Route) -> Result<Arc<rustls::ClientConfig>, E>,
+        tls: impl Fn(&Route) -> Result<Arc<rustls::ClientConfig>, E>,
     ) -> Result<Upstreams, E> {
         routes
-            .map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), tls(route)?))))
+            .map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), || tls(route))?)))
             .collect::<Result<_, E>>()
             .map(Upstreams)
     }
 
     /// Sends the call and returns the answer's head with its body still to come. Whatever the upstream does
     /// wrong becomes a [`Fault`], never part of an answer; of the secret nothing comes back as it was sent.
-    pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<redact::Body>, Error> {
+    pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<Searched>, Error> {
         let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
         let outgoing = call.into_outgoing()?;
         let timeouts = outgoing.route.timeouts;
@@ -84,12 +84,10 @@ impl Upstreams {
         let (body, progress) = Upload::new(outgoing.body, outgoing.trailers, Arc::clone(&outgoing.route));
         let mut request = Request::new(body);
         *request.method_mut() = outgoing.method;
-        *request.uri_mut() = upstream.uri(outgoing.target)?;
+        *request.uri_mut() = Uri::from(outgoing.target);
         // gRPC over HTTP/1 is none: without HTTP/2 such a call fails before anything is sent.
         *request.version_mut() = if needed { Version::HTTP_2 } else { Version::HTTP_11 };
         *request.headers_mut() = outgoing.headers;
-        // The client takes it from the URI, as `Host` or as `:authority`: with both, nginx refuses a request of HTTP/2.
-        request.headers_mut().remove(HOST);
         if accepted && (needed || upstream.dialer.speaks_http2()) {
             request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -97,10 +95,8 @@ impl Upstreams {
             request.headers_mut().insert(TRAILER, announced);
         }
         frame(&mut request);
-        let connection = capture_connection(&mut request);
-        let answer = upstream.client.request(request);
         let sent = Instant::now();
-        let mut answer = await_head(answer, connection, &progress, timeouts).await?;
+        let mut answer = upstream.ask(request, &progress, timeouts).await?;
         metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
         answer::check(&answer)?;
         let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
@@ -123,35 +119,57 @@ impl Upstreams {
 
 impl Upstream {
     fn new(route: &Route, dialer: Dialer) -> Upstream {
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(MAX_BUFFER)
-            .http2_only(route.http2 == Http2::Only)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_header_list_size(answer::MAX_HEAD as u32)
-            .http2_max_send_buf_size(SEND_BUFFER)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .timer(TokioTimer::new())
-            .set_host(true)
-            .build(dialer.clone());
-        let scheme = match route.scheme {
-            Scheme::Https => UriScheme::HTTPS,
-            Scheme::Http => UriScheme::HTTP,
-        };
-        // A canonical host is an authority; the fallback would only name the pool's key.
-        let authority = Authority::try_from(route.name()).unwrap_or(Authority::from_static("upstream"));
-        Upstream { client, dialer, scheme, authority }
+        Upstream { pool: Pool::default(), shared: Shared::new(route, dialer.clone()), dialer }
     }
 
-    fn uri(&self, target: http::uri::PathAndQuery) -> Result<Uri, Error> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(target);
-        Uri::from_parts(parts).map_err(|_| Error::Internal("a canonical target is no URI"))
+    async fn ask(
+        &self,
+        mut request: Request<Upload>,
+        progress: &Progress,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, Error> {
+        while request.version() == Version::HTTP_11 && self.dialer.speaks_http1() {
+            let (mut line, reused) = match self.pool.take() {
+                Some(line) => (line, true),
+                None => match self.dial().await? {
+                    Some(line) => (line, false),
+                    None => break,
+                },
+            };
+            let asked = until_head(pin!(line.ask(request)), progress, timeouts).await?;
+            match asked {
+                Ok(answer) => return Ok(answer.map(|incoming| self.body(line, incoming, progress))),
+                Err(mut error) => match error.take_message() {
+                    // The upstream has closed a connection that waited, and has not seen anything of the call.
+                    Some(unsent) if reused => request = unsent,
+                    _ => return Err(fault(&error.into_error()).into()),
+                },
+            }
+        }
+        Ok(self.shared.ask(request, progress, timeouts).await?.map(Body::from))
+    }
+
+    /// A new connection; `None` when the upstream would now rather speak HTTP/2 on it.
+    async fn dial(&self) -> Result<Option<Box<Line>>, Error> {
+        match self.dialer.connect_for_one_call().await.map_err(|error| error.fault())? {
+            Some(stream) => Ok(Some(Box::new(Line::over(stream).await.map_err(|error| fault(&error))?))),
+            None => Ok(None),
+        }
+    }
+
+    /// An answer that comes before the end of the caller's body must not keep the rest of that from going up: a caller
+    /// may take nothing of it until then. A task of its own drives the connection then.
+    fn body(&self, mut line: Box<Line>, incoming: Incoming, progress: &Progress) -> Body {
+        if progress.ended_before(Instant::now()).is_some() {
+            return Body::over(line, incoming, self.pool.clone());
+        }
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            if line.idle().await {
+                pool.put(line);
+            }
+        });
+        Body::from(incoming)
     }
 }
 
@@ -163,37 +181,30 @@ fn frame(request: &mut Request<Upload>) {
     }
 }
 
-/// Waits for the answer's head. The limit runs from the moment when both a connection is there (dialling has a
-/// limit of its own) and the caller's body has ended (so does that).
-async fn await_head(
-    answer: impl Future<Output = Result<Response<Incoming>, legacy::Error>>,
-    mut connection: CaptureConnection,
+/// Waits for the answer's head over a connection that is there. The limit runs from the moment when the caller's body has
+/// ended, which has a limit of its own.
+async fn until_head<T>(
+    mut answer: Pin<&mut impl Future<Output = T>>,
     progress: &Progress,
     timeouts: Timeouts,
-) -> Result<Response<Incoming>, Error> {
-    let mut answer = std::pin::pin!(answer);
-    tokio::select! {
-        biased;
-        early = &mut answer => return early.map_err(|error| fault(&error).into()),
-        _ = connection.wait_for_connection_metadata() => {}
-    }
+) -> Result<T, Fault> {
     let mut since = Instant::now();
     loop {
         match timeout_at(since + timeouts.first_byte, &mut answer).await {
-            Ok(answer) => return answer.map_err(|error| fault(&error).into()),
-            Err(_) if progress.stalled(Instant::now(), timeouts.idle) => return Err(Fault::FirstByteTimeout.into()),
+            Ok(answer) => return Ok(answer),
+            Err(_) if progress.stalled(Instant::now(), timeouts.idle) => return Err(Fault::FirstByteTimeout),
             Err(_) => match progress.ended_before(since) {
                 None => since = Instant::now(),
                 Some(ended) if ended > since => since = ended,
-                Some(_) => return Err(Fault::FirstByteTimeout.into()),
+                Some(_) => return Err(Fault::FirstByteTimeout),
             },
         }
     }
 }
 
 /// Finds out whose fault a failed exchange is.
-fn fault(error: &legacy::Error) -> Fault {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+fn fault(error: &(dyn StdError + 'static)) -> Fault {
+    let mut cause = Some(error);
     let mut last = error.to_string();
     while let Some(at) = cause {
         if let Some(dial) = at.downcast_ref::<DialError>() {
@@ -205,5 +216,5 @@ fn fault(error: &legacy::Error) -> Fault {
         last = at.to_string();
         cause = at.source();
     }
-    if error.is_connect() { Fault::Unreachable(last) } else { Fault::BadAnswer(last) }
+    Fault::BadAnswer(last)
 }

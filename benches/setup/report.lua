@@ -1,10 +1,16 @@
--- With the argument `new` each call asks for a path of its own, so that no proxy has seen it before.
+-- With the argument `new` each call asks for a path of its own, so that no proxy has seen it before; with `upload` each
+-- has a body of 64 KiB.
 init = function(arguments)
 	if arguments[1] == "new" then
 		local calls, start = 0, math.floor(os.time()) % 1000000
 		request = function()
 			calls = calls + 1
 			return wrk.format(nil, wrk.path .. start .. "-" .. calls)
+		end
+	elseif arguments[1] == "upload" then
+		local call = wrk.format("POST", nil, nil, string.rep("x", 65536))
+		request = function()
+			return call
 		end
 	end
 end

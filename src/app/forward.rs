@@ -27,8 +27,8 @@ pub fn ready(settings: &Forward, there: Option<Authority>) -> Option<Arc<Ca>> {
             return None;
         }
     };
-    match made.and_then(Ca::new) {
-        Ok(ca) => Some(Arc::new(ca)),
+    match made {
+        Ok(authority) => Some(Arc::new(Ca::new(authority))),
         Err(error) => {
             tracing::info!(%error, "no CA can be made, so CONNECT is refused: set state_dir, or forward.ca_cert_file and ca_key_file");
             None

@@ -1,5 +1,6 @@
 //! What is recorded of one call.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,9 @@ use crate::metrics::Metrics;
 use crate::redact::Redaction;
 use crate::request::{RequestId, method};
 use crate::route::Route;
+
+/// Most lines are no longer, in bytes: their buffer does not have to grow.
+const USUAL_LINE: usize = 1 << 10;
 
 /// What became of the question "may it".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -249,8 +253,14 @@ impl Record {
             latency_ms: (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         };
         // Strings and numbers always serialise; a failure would leave an empty line, not a lost call.
-        let json = serde_json::to_string(&line).unwrap_or_default();
-        let mut out = visible(&json).into_owned().into_bytes();
+        let mut json = Vec::with_capacity(USUAL_LINE);
+        let written = serde_json::to_writer(&mut json, &line).is_ok();
+        let json = String::from_utf8(json).ok().filter(|_| written).unwrap_or_default();
+        let escaped = match visible(&json) {
+            Cow::Owned(escaped) => Some(escaped),
+            Cow::Borrowed(_) => None,
+        };
+        let mut out = escaped.unwrap_or(json).into_bytes();
         out.push(b'\n');
         out
     }

@@ -14,6 +14,8 @@ use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 use super::Error;
 use super::authority::{Authority, crypto};
@@ -29,38 +31,60 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Signs a certificate for any host, all with one key of their own.
 pub struct Leaves {
     authority: Authority,
-    key: KeyPair,
+    /// Made for the first of them. The first random number of a process takes tens of milliseconds, for which a start had
+    /// better not wait, and many processes never open a tunnel.
+    key: OnceCell<Key>,
+}
+
+/// The leaves' key, to be certified and to sign with.
+struct Key {
+    pair: KeyPair,
     signer: Arc<dyn SigningKey>,
 }
 
-impl Leaves {
-    pub fn new(authority: Authority) -> Result<Leaves, Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+impl Key {
+    fn make() -> Result<Key, Error> {
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
         let signer = any_ecdsa_type(&der).map_err(|error| Error::Crypto(error.to_string()))?;
-        Ok(Leaves { authority, key, signer })
+        Ok(Key { pair, signer })
+    }
+}
+
+impl Leaves {
+    pub fn new(authority: Authority) -> Leaves {
+        Leaves { authority, key: OnceCell::new() }
+    }
+
+    async fn key(&self) -> Result<&Key, Error> {
+        let made = || async {
+            // Not where other calls wait for it.
+            let made = spawn_blocking(Key::make).await;
+            made.unwrap_or_else(|error| Err(Error::Crypto(error.to_string())))
+        };
+        self.key.get_or_try_init(made).await
     }
 
     /// TLS 1.2 and 1.3 as `host`. No session is taken up again and no early data accepted: a tunnel is a session.
-    pub fn server_config(&self, host: &Host) -> Result<ServerConfig, Error> {
+    pub async fn server_config(&self, host: &Host) -> Result<ServerConfig, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Crypto(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(self.resolver(host)?);
+            .with_cert_resolver(self.resolver(self.key().await?, host)?);
         config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
     }
 
-    fn resolver(&self, host: &Host) -> Result<Arc<dyn ResolvesServerCert>, Error> {
-        let leaf = self.sign(host, OffsetDateTime::now_utc())?;
+    fn resolver(&self, key: &Key, host: &Host) -> Result<Arc<dyn ResolvesServerCert>, Error> {
+        let leaf = self.sign(&key.pair, host, OffsetDateTime::now_utc())?;
         let chain = std::iter::once(leaf.der().clone()).chain(self.authority.chain.iter().cloned()).collect();
-        Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::clone(&self.signer)))))
+        Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::clone(&key.signer)))))
     }
 
-    fn sign(&self, host: &Host, now: OffsetDateTime) -> Result<rcgen::Certificate, Error> {
+    fn sign(&self, key: &KeyPair, host: &Host, now: OffsetDateTime) -> Result<rcgen::Certificate, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "veilwarden");
@@ -79,7 +103,7 @@ impl Leaves {
         if params.not_after <= now {
             return Err(Error::Expired("the day that has come while veilwarden was running".to_owned()));
         }
-        params.signed_by(&self.key, &self.authority.issuer).map_err(crypto)
+        params.signed_by(key, &self.authority.issuer).map_err(crypto)
     }
 }
 
@@ -102,17 +126,17 @@ mod tests {
 
     fn leaves() -> Leaves {
         let (cert, key) = Authority::make().unwrap();
-        Leaves::new(Authority::read(&cert, &key, OffsetDateTime::now_utc()).unwrap()).unwrap()
+        Leaves::new(Authority::read(&cert, &key, OffsetDateTime::now_utc()).unwrap())
     }
 
     #[test]
     fn g25_a_leaf_says_what_it_must_and_nothing_more() {
-        let (leaves, now) = (leaves(), OffsetDateTime::now_utc());
+        let (leaves, now, key) = (leaves(), OffsetDateTime::now_utc(), Key::make().unwrap());
         let mut serials = HashSet::new();
         for (host, name) in
             [("A.test:443", GeneralName::DNSName("a.test")), ("127.0.0.1:443", GeneralName::IPAddress(&[127, 0, 0, 1]))]
         {
-            let leaf = leaves.sign(&Host::parse(host).unwrap(), now).unwrap();
+            let leaf = leaves.sign(&key.pair, &Host::parse(host).unwrap(), now).unwrap();
             let (_, x509) = X509Certificate::from_der(leaf.der()).unwrap();
             let names = &x509.subject_alternative_name().unwrap().unwrap().value.general_names;
             assert_eq!(names, &[name]);
@@ -133,12 +157,12 @@ mod tests {
 
     #[test]
     fn a_leaf_does_not_outlive_its_ca() {
-        let leaves = leaves();
+        let (leaves, key) = (leaves(), Key::make().unwrap());
         let host = Host::parse("a.test").unwrap();
         let last = leaves.authority.not_after - Duration::from_secs(60);
-        let leaf = leaves.sign(&host, last).unwrap();
+        let leaf = leaves.sign(&key.pair, &host, last).unwrap();
         let (_, x509) = X509Certificate::from_der(leaf.der()).unwrap();
         assert_eq!(x509.validity().not_after.timestamp(), leaves.authority.not_after.unix_timestamp());
-        assert!(leaves.sign(&host, leaves.authority.not_after).is_err());
+        assert!(leaves.sign(&key.pair, &host, leaves.authority.not_after).is_err());
     }
 }

@@ -15,9 +15,10 @@ use super::Error;
 ///
 /// The provider is named, never looked up: a second one that some dependency brings must not change what we use.
 pub fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
-    let mut roots = common_roots().clone();
+    // Some hundred kilobytes, which all configurations without a file of their own share.
+    let mut roots = Arc::clone(common_roots());
     if let Some(path) = ca_file {
-        add_ca_file(&mut roots, path)?;
+        add_ca_file(Arc::make_mut(&mut roots), path)?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -27,8 +28,8 @@ pub fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-fn common_roots() -> &'static RootCertStore {
-    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+fn common_roots() -> &'static Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let native = rustls_native_certs::load_native_certs();
@@ -36,7 +37,7 @@ fn common_roots() -> &'static RootCertStore {
             tracing::debug!(%error, "some of the system's root certificates cannot be read");
         }
         roots.add_parsable_certificates(native.certs);
-        roots
+        Arc::new(roots)
     })
 }
 

@@ -17,16 +17,17 @@ use tokio::time::Sleep;
 use crate::audit::Record;
 use crate::error::{Code, Error};
 use crate::gate::Busy;
-use crate::redact::{self, body::Broken};
+use crate::redact::body::Broken;
 use crate::request::trailers::TooMany;
 use crate::request::{fields, trailers};
+use crate::upstream;
 
 /// What the caller reads.
 #[derive(Debug)]
 pub struct Answer {
     body: Source,
     /// Written when the answer has ended or the caller has hung up.
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     /// Keeps the connection from being taken for idle.
     busy: Option<Busy>,
 }
@@ -34,7 +35,7 @@ pub struct Answer {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Upstream { body: redact::Body, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
+    Upstream { body: upstream::Searched, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
 }
 
 /// The upstream's body broke off; the caller's connection does too, so that nobody takes a part for the whole.
@@ -49,7 +50,7 @@ pub enum BrokenOff {
 }
 
 impl Answer {
-    pub fn upstream(body: redact::Body, idle: Duration) -> Answer {
+    pub fn upstream(body: upstream::Searched, idle: Duration) -> Answer {
         Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
     }
 
@@ -60,7 +61,7 @@ impl Answer {
     }
 
     /// Gives the record to the body, which ends it.
-    pub fn recorded(mut self, mut record: Record) -> Answer {
+    pub fn recorded(mut self, mut record: Box<Record>) -> Answer {
         // An answer to HEAD ends with its head.
         record.complete = self.is_end_stream() || record.method == "HEAD";
         if self.body.reflected() {

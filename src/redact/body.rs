@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
 use super::coding::{Coding, Decoder, Unreadable, describe_decoded};
@@ -21,7 +21,7 @@ const LOOK_AHEAD_TIME: Duration = Duration::from_millis(100);
 
 /// A body as it came, or one that is searched.
 #[derive(Debug)]
-pub enum Body<B = Incoming> {
+pub enum Body<B> {
     Plain(B),
     Searched(Box<Searched<B>>),
 }

@@ -22,6 +22,15 @@ use crate::stages::{Connection, local_host};
 /// hyper buffers so much more than a head can weigh: it must never be the one to refuse.
 const PARSER_SLACK: usize = 16 << 10;
 
+/// Any stream of bytes: a socket, TLS on one, the inside of a tunnel. One type for all of them, since the libraries of both
+/// versions would be compiled for each anew: with four types the program was 400 KB larger in memory.
+pub type Wire = Box<dyn Bytes>;
+
+/// What can be a [`Wire`].
+pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Bytes for IO {}
+
 /// What every connection is served with.
 pub struct Http {
     pub pipeline: Arc<Pipeline>,
@@ -41,9 +50,9 @@ struct Service<'a> {
 }
 
 /// What becomes of a connection when its parser has gone.
-enum Next<IO> {
-    Rest(Gate<IO>),
-    Http2(Frames<IO>),
+enum Next {
+    Rest(Gate<Wire>),
+    Http2(Frames<Wire>),
     /// HTTP has ended on it.
     Other(Upgraded, Established),
     End,
@@ -51,15 +60,12 @@ enum Next<IO> {
 
 impl Http {
     /// Serves the connection to its end, or to the end of HTTP on it; says then what follows.
-    pub async fn serve<IO>(
+    pub async fn serve(
         self: &Arc<Self>,
-        io: IO,
+        io: Wire,
         connection: &Connection,
         mut drain: Drain,
-    ) -> Option<(Upgraded, Established)>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    ) -> Option<(Upgraded, Established)> {
         let mut gate = Gate::new(io, self.limits, self.forward && connection.tunnel.is_none());
         loop {
             let woken = tokio::select! {
@@ -93,10 +99,7 @@ impl Http {
     }
 
     /// Serves the connection until nothing is asked on it any more.
-    async fn serve_http1<IO>(self: &Arc<Self>, gate: Gate<IO>, connection: &Connection, mut drain: Drain) -> Next<IO>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn serve_http1(self: &Arc<Self>, gate: Gate<Wire>, connection: &Connection, mut drain: Drain) -> Next {
         let service =
             Service { http: self, connection, handle: gate.handle(), drain: drain.clone(), sequel: Mutex::default() };
         let mut builder = http1::Builder::new();
@@ -135,10 +138,7 @@ impl Http {
     }
 
     /// The same for a connection that begins with HTTP/2.
-    pub async fn serve_http2<IO>(self: &Arc<Self>, frames: Frames<IO>, connection: &Connection, drain: Drain)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub async fn serve_http2(self: &Arc<Self>, frames: Frames<Wire>, connection: &Connection, drain: Drain) {
         let handle = Handle::default();
         let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
         let service = service_fn(move |request| {

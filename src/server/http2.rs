@@ -10,9 +10,9 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Drain;
+use super::connection::Wire;
 use crate::gate::frames::Frames;
 use crate::gate::pace::Pace;
 use crate::gate::{Handle, Limits};
@@ -30,8 +30,8 @@ const SEND_BUFFER: usize = 16 << 10;
 const MAX_RESETS: usize = 20;
 
 /// Serves a connection until its peer leaves, has no call open for `idle_timeout`, or the program ends.
-pub async fn serve<IO, S>(
-    io: Frames<IO>,
+pub async fn serve<S>(
+    io: Frames<Wire>,
     service: S,
     handle: &Handle,
     limits: Limits,
@@ -39,7 +39,6 @@ pub async fn serve<IO, S>(
     mut drain: Drain,
 ) -> hyper::Result<()>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = Answer>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,

@@ -6,11 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Drain;
-use super::connection::Http;
+use super::connection::{Http, Wire};
 use super::door::Door;
 use super::forward::Forward;
 use super::tls::Tls;
@@ -54,7 +53,7 @@ impl Reverse {
                 match &server.tls {
                     // A handshake is large, and most listeners are in clear.
                     Some(tls) => Box::pin(server.shake_hands(tls, stream, peer, drain)).await,
-                    None => server.run(stream, Connection::from(peer), drain).await,
+                    None => server.run(Box::new(stream), Connection::from(peer), drain).await,
                 }
             });
             server.counted(connection, seat).await;
@@ -71,7 +70,7 @@ impl Reverse {
         let (stream, seat) = self.door.enter(stream, peer, true, &self.http.pipeline)?;
         let server = Arc::clone(self);
         Some(async move {
-            let connection = pin!(server.run(stream, Connection::from(peer), drain));
+            let connection = pin!(server.run(Box::new(stream), Connection::from(peer), drain));
             server.counted(connection, seat).await;
         })
     }
@@ -87,10 +86,7 @@ impl Reverse {
         drop(seat);
     }
 
-    async fn run<IO>(&self, io: IO, connection: Connection, drain: Drain)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn run(&self, io: Wire, connection: Connection, drain: Drain) {
         if let Some((bytes, established)) = self.http.serve(io, &connection, drain.clone()).await {
             // A large future that few connections need.
             Box::pin(self.forward.go_on(&self.http, bytes, established, connection, drain)).await;
@@ -103,7 +99,9 @@ impl Reverse {
         match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((stream, certificate)) => {
                 let connection = Connection { certificate, tls: true, ..Connection::from(peer) };
-                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let stream: Wire = Box::new(stream);
+                if http2 {
                     self.http.serve_http2(Frames::new(stream, self.http.limits), &connection, drain).await;
                 } else {
                     self.run(stream, connection, drain).await;

@@ -71,7 +71,8 @@ struct Plan {
     security: Security,
     connect: Duration,
     idle: Duration,
-    /// What the last connection speaks.
+    /// What the last connection speaks, as far as it is known.
+    http1: AtomicBool,
     http2: AtomicBool,
 }
 
@@ -88,17 +89,29 @@ enum Security {
 }
 
 impl Dialer {
-    pub fn new(route: &Route, own: Own, tls: Arc<rustls::ClientConfig>) -> Dialer {
+    /// `tls` gives the settings, whose roots take time and memory: it is not asked for a route in clear, unless that names
+    /// a `ca_file`, which has to be good all the same.
+    pub fn new<E>(
+        route: &Route,
+        own: Own,
+        tls: impl FnOnce() -> Result<Arc<rustls::ClientConfig>, E>,
+    ) -> Result<Dialer, E> {
         let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
         let security = match route.scheme {
-            Scheme::Http => Security::Cleartext,
-            Scheme::Https => Security::Tls {
-                offering: offering(route.http2, &tls),
-                http1: offering(Http2::Never, &tls),
-                name: server_name(route),
-            },
+            Scheme::Http => {
+                route.ca_file.as_ref().map(|_| tls()).transpose()?;
+                Security::Cleartext
+            }
+            Scheme::Https => {
+                let tls = tls()?;
+                Security::Tls {
+                    offering: offering(route.http2, &tls),
+                    http1: offering(Http2::Never, &tls),
+                    name: server_name(route),
+                }
+            }
         };
-        Dialer(Arc::new(Plan {
+        Ok(Dialer(Arc::new(Plan {
             name: route.host.name().to_owned(),
             port: route.port,
             fixed,
@@ -107,13 +120,29 @@ impl Dialer {
             security,
             connect: route.timeouts.connect,
             idle: route.timeouts.idle,
+            http1: AtomicBool::new(match route.http2 {
+                Http2::Only => false,
+                Http2::Never => true,
+                Http2::Auto => route.scheme == Scheme::Http,
+            }),
             http2: AtomicBool::new(route.http2 == Http2::Only),
-        }))
+        })))
     }
 
     /// Whether the upstream was found to speak HTTP/2, or is told to.
     pub fn speaks_http2(&self) -> bool {
         self.0.http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was found to speak HTTP/1.1, or is told to.
+    pub fn speaks_http1(&self) -> bool {
+        self.0.http1.load(Ordering::Relaxed)
+    }
+
+    /// A connection for HTTP/1.1; `None` when the upstream has chosen HTTP/2.
+    pub async fn connect_for_one_call(&self) -> Result<Option<Stream>, DialError> {
+        let stream = self.0.open_in_time().await?;
+        Ok(Some(stream).filter(|stream| !stream.is_http2()))
     }
 
     /// A connection to a checked address with nothing on it yet.
@@ -142,10 +171,15 @@ impl Plan {
 
     async fn open(&self) -> Result<Stream, DialError> {
         let stream = self.secure(self.connect().await?, false).await?;
-        if let Io::Tls(tls) = &stream.io {
-            self.http2.store(is_http2(tls), Ordering::Relaxed);
+        if let Io::Tls(_) = &stream.io {
+            self.http1.store(!stream.is_http2(), Ordering::Relaxed);
+            self.http2.store(stream.is_http2(), Ordering::Relaxed);
         }
         Ok(stream)
+    }
+
+    async fn open_in_time(&self) -> Result<Stream, DialError> {
+        tokio::time::timeout(self.connect, self.open()).await.unwrap_or(Err(DialError::Timeout))
     }
 
     /// `http1`: no other version is offered.
@@ -191,10 +225,6 @@ fn offering(http2: Http2, tls: &rustls::ClientConfig) -> Arc<rustls::ClientConfi
     Arc::new(tls)
 }
 
-fn is_http2(tls: &TlsStream<TcpStream>) -> bool {
-    tls.get_ref().1.alpn_protocol() == Some(b"h2")
-}
-
 fn server_name(route: &Route) -> Option<ServerName<'static>> {
     match route.host.ip() {
         Some(ip) => Some(ServerName::IpAddress(ip.into())),
@@ -238,10 +268,7 @@ impl tower_service::Service<Uri> for Dialer {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let plan = Arc::clone(&self.0);
-        Box::pin(async move {
-            let opened = tokio::time::timeout(plan.connect, plan.open()).await;
-            opened.unwrap_or(Err(DialError::Timeout)).map(TokioIo::new)
-        })
+        Box::pin(async move { plan.open_in_time().await.map(TokioIo::new) })
     }
 }
 
@@ -268,12 +295,16 @@ macro_rules! either {
     };
 }
 
+impl Stream {
+    /// Whether ALPN has led to HTTP/2.
+    fn is_http2(&self) -> bool {
+        matches!(&self.io, Io::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+}
+
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        match &self.io {
-            Io::Tls(tls) if is_http2(tls) => Connected::new().negotiated_h2(),
-            _ => Connected::new(),
-        }
+        if self.is_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }
 

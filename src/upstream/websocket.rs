@@ -12,7 +12,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 
-use super::{MAX_BUFFER, Upstreams, answer};
+use super::{Body, MAX_BUFFER, Searched, Upstreams, answer};
 use crate::error::{Error, Fault};
 use crate::metrics::Metrics;
 use crate::redact::{self, Frames};
@@ -24,7 +24,7 @@ pub enum Reply {
     /// It opens it: the head for the caller, and the upstream's end.
     Opened(Response<()>, Box<Opened>),
     /// An ordinary answer to an ordinary request.
-    Answered(Response<redact::Body>),
+    Answered(Response<Searched>),
 }
 
 /// A WebSocket that the upstream has opened.
@@ -65,7 +65,7 @@ impl Upstreams {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer::check(&answer)?;
             answer::strip(&mut answer);
-            let mut answer = redact::Body::search(answer, outgoing.watch)?;
+            let mut answer = redact::Body::search(answer.map(Body::from), outgoing.watch)?;
             answer.body_mut().look_ahead().await?;
             return Ok(Reply::Answered(answer));
         }

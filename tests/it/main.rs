@@ -37,5 +37,6 @@ mod stores;
 mod targets;
 mod tunnels;
 mod upstream_tls;
+mod upstreams;
 mod websocket;
 mod world;

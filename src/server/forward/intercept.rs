@@ -11,7 +11,7 @@ use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::ca::Ca;
 use crate::gate::frames::Frames;
 use crate::pipeline::Established;
-use crate::server::connection::Http;
+use crate::server::connection::{Http, Wire};
 use crate::server::{Drain, websocket};
 use crate::stages::{Connection, Tunnel};
 
@@ -20,7 +20,9 @@ pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, connection: Connection
     let shaken = tokio::time::timeout(http.limits.header_timeout, shake_hands(ca, bytes, tunnel)).await;
     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(tls) => {
-            if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+            let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+            let tls: Wire = Box::new(tls);
+            if http2 {
                 http.serve_http2(Frames::new(tls, http.limits), &connection, drain).await;
             } else if let Some((bytes, Established::WebSocket(opened, record))) =
                 http.serve(tls, &connection, drain).await
