@@ -26,6 +26,8 @@ use crate::upstream;
 #[derive(Debug)]
 pub struct Answer {
     body: Source,
+    /// How the body broke off, until what came before that has been sent.
+    broken: Option<BrokenOff>,
     /// Written when the answer has ended or the caller has hung up.
     record: Option<Box<Record>>,
     /// Keeps the connection from being taken for idle.
@@ -51,13 +53,13 @@ pub enum BrokenOff {
 
 impl Answer {
     pub fn upstream(body: upstream::Searched, idle: Duration) -> Answer {
-        Answer { body: Source::Upstream { body, idle, timer: None }, record: None, busy: None }
+        Answer { body: Source::Upstream { body, idle, timer: None }, broken: None, record: None, busy: None }
     }
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
         let body = (!body.is_empty()).then(|| body.into());
-        Answer { body: Source::Own(body), record: None, busy: None }
+        Answer { body: Source::Own(body), broken: None, record: None, busy: None }
     }
 
     /// Gives the record to the body, which ends it.
@@ -147,7 +149,18 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let answer = self.get_mut();
-        let polled = answer.body.poll_frame(cx);
+        if let Some(broken) = answer.broken.take() {
+            let frame = Some(Err(broken));
+            answer.note(&frame);
+            return Poll::Ready(frame);
+        }
+        let mut polled = answer.body.poll_frame(cx);
+        if let Poll::Ready(Some(Err(broken))) = polled {
+            // hyper drops what it has not sent yet when a body fails, the answer's head for one; it sends when it has to wait.
+            answer.broken = Some(broken);
+            cx.waker().wake_by_ref();
+            polled = Poll::Pending;
+        }
         if let Some(busy) = &answer.busy {
             busy.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
@@ -158,6 +171,7 @@ impl Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
+            _ if self.broken.is_some() => false,
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream { body, .. } => body.is_end_stream(),
         }
