@@ -224,6 +224,9 @@ impl App {
         if let Some(tls) = &self.tls {
             watches.spawn(Arc::clone(tls).watch(Arc::clone(&pipeline.metrics)));
         }
+        if let Some(renewal) = forward::renewal(&self.config.forward, ca.as_ref(), &pipeline.metrics) {
+            watches.spawn(renewal.watch());
+        }
         let proxies = serve_proxies(&pipeline, &self.config, Forward { ca }, self.tls, listeners, &drain);
         // The first random number of a process takes tens of milliseconds: the first call had better not wait for it.
         tokio::task::spawn_blocking(RequestId::generate);

@@ -1,9 +1,9 @@
 //! The CA of forward mode, and the certificates it signs for the hosts of tunnels.
 //!
 //! `authority` is the CA itself: made, read and checked. `files` is where it is kept. [`Ca`] signs leaves and keeps the
-//! last of them. `client_name` reads whom a client's certificate is for.
+//! last of them, until another CA takes its place. `client_name` reads whom a client's certificate is for.
 //!
-//! All leaves of a process share one key, which is in no file and ends with the process. A key for each host would
+//! All leaves of a CA share one key, which is in no file and ends with the process at the latest. A key for each host would
 //! protect nothing more: whoever reads this process' memory has the CA's key too.
 
 mod authority;
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use moka::future::Cache;
 use rustls::ServerConfig;
 
@@ -65,21 +66,136 @@ pub enum Source {
     Made { state_dir: PathBuf },
 }
 
-/// A CA that signs.
+/// The CA that signs. Another may take its place at any time.
 pub struct Ca {
+    signer: ArcSwap<Signer>,
+}
+
+/// One CA and what it has signed, replaced together: a leaf is never shown with the chain of another CA.
+struct Signer {
     leaves: Leaves,
     kept: Cache<String, Arc<ServerConfig>>,
 }
 
 impl Ca {
     pub fn new(authority: Authority) -> Ca {
-        let kept = Cache::builder().max_capacity(MAX_LEAVES).time_to_live(RENEWED_AFTER).build();
-        Ca { leaves: Leaves::new(authority), kept }
+        Ca { signer: ArcSwap::from_pointee(Signer::new(authority)) }
+    }
+
+    /// From now on this one signs, and no leaf of the one before is shown in a new session.
+    pub fn replace(&self, authority: Authority) {
+        self.signer.store(Arc::new(Signer::new(authority)));
+    }
+
+    /// The certificate of the CA that signs now.
+    pub fn pem(&self) -> String {
+        self.signer.load().leaves.pem().to_owned()
     }
 
     /// How a tunnel's end shakes hands as `host`: with a certificate for it and nothing else.
     pub async fn server_config(&self, host: &Host) -> Result<Arc<ServerConfig>, Arc<Error>> {
-        let sign = async { self.leaves.server_config(host).await.map(Arc::new) };
-        self.kept.try_get_with_by_ref(host.name(), sign).await
+        let signer = self.signer.load_full();
+        let sign = async { signer.leaves.server_config(host).await.map(Arc::new) };
+        signer.kept.try_get_with_by_ref(host.name(), sign).await
+    }
+}
+
+impl Signer {
+    fn new(authority: Authority) -> Signer {
+        let kept = Cache::builder().max_capacity(MAX_LEAVES).time_to_live(RENEWED_AFTER).build();
+        Signer { leaves: Leaves::new(authority), kept }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    fn certificate(pem: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+    }
+
+    fn authority() -> Authority {
+        let (cert, key) = Authority::make().unwrap();
+        Authority::read(&cert, &key, OffsetDateTime::now_utc()).unwrap()
+    }
+
+    /// What a CA is made of: for whom, until when.
+    fn params(name: &str, not_after: OffsetDateTime) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (not_after - 24 * HOUR, not_after);
+        params
+    }
+
+    /// The certificates shown to a client that trusts one root alone, if it takes them.
+    fn shown(config: Arc<ServerConfig>, root: &str) -> Result<Vec<CertificateDer<'static>>, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate(root)).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let trusting = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        let mut client = ClientConnection::new(trusting, "a.test".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(config).unwrap();
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut &wire[..]).unwrap();
+        server.process_new_packets()?;
+        wire.clear();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = &wire[..];
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(client.peer_certificates().unwrap().to_vec())
+    }
+
+    async fn config(ca: &Ca) -> Result<Arc<ServerConfig>, Arc<Error>> {
+        ca.server_config(&Host::parse("a.test").unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn g28_a_new_ca_shows_new_leaves_with_its_own_chain() {
+        let first = authority();
+        let old = first.pem().to_owned();
+        let ca = Ca::new(first);
+        let kept = config(&ca).await.unwrap();
+        assert!(Arc::ptr_eq(&kept, &config(&ca).await.unwrap()));
+        assert_eq!(shown(kept.clone(), &old).unwrap().len(), 1);
+
+        // A CA below another one, which is shown too.
+        let (now, root_key, key) =
+            (OffsetDateTime::now_utc(), KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let root = params("root", now + HOUR);
+        let root_pem = root.self_signed(&root_key).unwrap().pem();
+        let below = params("below", now + HOUR).signed_by(&key, &Issuer::new(root, root_key)).unwrap().pem();
+        ca.replace(Authority::read(&below, &key.serialize_pem(), now).unwrap());
+        let chain = shown(config(&ca).await.unwrap(), &root_pem).unwrap();
+        assert_eq!((chain.len(), &chain[1]), (2, &certificate(&below)));
+        assert!(shown(config(&ca).await.unwrap(), &old).is_err());
+        // A handshake that had begun before keeps what it began with.
+        assert_eq!(shown(kept, &old).unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn g28_an_expired_ca_heals_when_it_is_replaced() {
+        let (now, key) = (OffsetDateTime::now_utc(), KeyPair::generate().unwrap());
+        let cert = params("old", now - HOUR).self_signed(&key).unwrap().pem();
+        let ca = Ca::new(Authority::read(&cert, &key.serialize_pem(), now - 2 * HOUR).unwrap());
+        assert!(matches!(&*config(&ca).await.unwrap_err(), Error::Expired(_)));
+        ca.replace(authority());
+        assert!(shown(config(&ca).await.unwrap(), &ca.pem()).is_ok());
     }
 }

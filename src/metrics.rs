@@ -15,6 +15,7 @@ use crate::secrets;
 
 mod keys;
 pub mod process;
+mod reloads;
 
 /// OpenTelemetry's buckets for HTTP durations, with finer ones in front: most calls take less than 5 ms.
 const REQUEST_BUCKETS: [f64; 16] =
@@ -40,8 +41,8 @@ pub struct Metrics {
     secret_fetch_duration: Family<StoreLabels, Histogram>,
     secret_stale_served: Family<StoreLabels, Counter>,
     secret_reflected: Family<ReflectionLabels, Counter>,
-    listen_tls_reloads: Family<ResultLabels, Counter>,
-    listen_tls_failing: Gauge,
+    listen_tls: reloads::Reloads,
+    forward_ca: reloads::Reloads,
     limited: Family<LimitLabels, Counter>,
     panics: Counter,
     pub in_flight: Gauge,
@@ -134,8 +135,8 @@ impl Default for Metrics {
             secret_fetch_duration: Family::new_with_constructor(requests_of),
             secret_stale_served: Family::default(),
             secret_reflected: Family::default(),
-            listen_tls_reloads: Family::default(),
-            listen_tls_failing: Gauge::default(),
+            listen_tls: reloads::Reloads::default(),
+            forward_ca: reloads::Reloads::default(),
             limited: Family::default(),
             panics: Counter::default(),
             in_flight: Gauge::default(),
@@ -193,12 +194,8 @@ impl Metrics {
             "Answers in which an upstream sent the injected secret back",
             self.secret_reflected.clone(),
         );
-        r.register("listen_tls_reloads", "Changed files of listen_tls, read again", self.listen_tls_reloads.clone());
-        r.register(
-            "listen_tls_reload_failing",
-            "1 while the files of listen_tls are not good and the last good ones are in use",
-            self.listen_tls_failing.clone(),
-        );
+        self.listen_tls.register(r, "listen_tls", "listen_tls");
+        self.forward_ca.register(r, "forward_ca", "forward mode's CA");
         r.register("limited", "Connections and calls refused because a limit was reached", self.limited.clone());
         r.register(
             "panics",
@@ -257,9 +254,12 @@ impl Metrics {
 
     /// The files of `listen_tls` have changed, and are in use now or not good.
     pub fn listen_tls_reloaded(&self, good: bool) {
-        let result = if good { "success" } else { "failure" };
-        self.listen_tls_reloads.get_or_create(&ResultLabels { result }).inc();
-        self.listen_tls_failing.set(i64::from(!good));
+        self.listen_tls.reloaded(good);
+    }
+
+    /// The files of forward mode's CA have changed, and are in use now or not good.
+    pub fn forward_ca_reloaded(&self, good: bool) {
+        self.forward_ca.reloaded(good);
     }
 
     /// A connection or a call was refused because of this limit.

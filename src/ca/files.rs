@@ -42,6 +42,17 @@ impl Source {
         }
     }
 
+    /// Reads the CA that has been there once; that it is gone is an error.
+    pub fn read_again(&self) -> Result<Authority, Error> {
+        match self {
+            Source::Given { cert, key } => Kept { cert: cert.clone(), key: key.clone() }.read(),
+            Source::Made { state_dir } => {
+                check_directory(state_dir)?;
+                Kept::within(state_dir).read()
+            }
+        }
+    }
+
     /// Reads the CA, or makes it when it is still to be made. Of two starts at the same time one makes it.
     pub fn read_or_make(&self) -> Result<Authority, Error> {
         let Source::Made { state_dir } = self else { return self.read()?.ok_or(Error::NotACa) };

@@ -56,6 +56,10 @@ impl Leaves {
         Leaves { authority, key: OnceCell::new() }
     }
 
+    pub fn pem(&self) -> &str {
+        self.authority.pem()
+    }
+
     async fn key(&self) -> Result<&Key, Error> {
         let made = || async {
             // Not where other calls wait for it.

@@ -15,6 +15,9 @@ pub struct Forward {
     pub enabled: bool,
     /// `None`: no CA is given, and there is no place to make one.
     pub ca: Option<Source>,
+    /// Whether changed files of the CA are taken up. No key says so: only a CA whose files are deleted on purpose is never
+    /// looked at again.
+    pub reread: bool,
 }
 
 /// The `forward` section; `state_dir` is the file's key of that name.
@@ -32,7 +35,7 @@ pub(super) fn forward(file: &raw::Forward, state_dir: &str, outside: &Outside, r
         }
         (cert, key) => Some(Source::Given { cert: PathBuf::from(cert), key: PathBuf::from(key) }),
     };
-    Forward { enabled: file.enabled, ca }
+    Forward { enabled: file.enabled, ca, reread: true }
 }
 
 /// Flag, variable, file; then what systemd (systemd.exec(5)) and the XDG base directories say.

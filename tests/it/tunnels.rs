@@ -2,6 +2,7 @@
 
 mod inside;
 mod relays;
+mod rotation;
 mod sessions;
 mod weaknesses;
 

@@ -53,6 +53,7 @@ impl Private {
         let source = ca::Source::Made { state_dir: state.path().to_owned() };
         config.forward.enabled = true;
         config.forward.ca = Some(source.clone());
+        config.forward.reread = false;
         let app = App::build(config).await.map_err(|errors| anyhow!("{errors}"))?;
         let running = app.start().await.map_err(|errors| anyhow!("{errors}"))?;
         let authority = source.read()?.context("no CA was made")?;

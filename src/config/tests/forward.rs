@@ -30,7 +30,7 @@ fn the_state_directory_is_the_first_that_is_named() {
         (ROUTE, &none, &[], None),
     ] {
         let forward = given(text, flags, variables).forward;
-        assert_eq!(forward, Forward { enabled: true, ca: expected }, "{variables:?}");
+        assert_eq!(forward, Forward { enabled: true, ca: expected, reread: true }, "{variables:?}");
     }
 }
 

@@ -30,6 +30,7 @@ fn metrics() -> BTreeSet<(String, String, BTreeSet<String>)> {
     metrics.keys_fetched("default", Ok(1));
     metrics.bound("match");
     metrics.listen_tls_reloaded(true);
+    metrics.forward_ca_reloaded(true);
     metrics.limited(Limit::Connections);
     metrics.fetch("file", "ok", took);
     metrics.stale_served("file");
