@@ -14,7 +14,7 @@ use crate::authn::{Authn, KubernetesSettings, cluster};
 use crate::ca::{self, Authority};
 use crate::client::{self, tls_config};
 use crate::config::{AuditOutput, Config, Endpoint};
-use crate::limits::{Calls, Connections, Rate};
+use crate::limits::{Calls, Connections, Rate, Shares};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, PolicyEngine, Problems, Rego};
@@ -181,6 +181,7 @@ impl App {
             kubernetes: authenticator.is_some(),
             authn: Authn::new(session, authenticator),
             calls: Calls::new(config.limits.max_concurrent_requests),
+            shares: config.limits.max_concurrent_requests_per_identity.map(Shares::new),
             rate: config.limits.requests_per_second.map(Rate::new),
             rules: Rules { routes, policy },
             secrets: Box::new(secrets),

@@ -215,6 +215,9 @@ impl Error {
             }
             Error::Upstream(Fault::CallerBody(_)) => "the request's body did not arrive whole",
             Error::Upstream(_) | Error::AuditFull => "try again later",
+            Error::Overloaded(Limit::ConcurrentRequestsPerIdentity) => {
+                "this identity has as many calls under way as it may: let some end, or try again after the time in Retry-After"
+            }
             Error::Overloaded(_) | Error::RateLimited(_) => "try again after the time in Retry-After",
             Error::Reflected(_) => {
                 "the upstream answers this call with the credential that was put into it, and its route does not pass that on"

@@ -1,9 +1,11 @@
-//! How much there is for whom: connections, calls at the same time, calls a second of one identity.
+//! How much there is for whom: connections, calls at the same time in all and of one identity, its calls a second.
 //!
 //! Nobody waits here. What is over a limit is refused at once, so that a flood costs its sender more than us.
 
 mod connections;
 mod rate;
+mod shares;
+mod who;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use connections::{Connections, Seat};
 pub use rate::Rate;
+pub use shares::{Share, Shares};
 
 /// What was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -21,6 +24,8 @@ pub enum Limit {
     ConnectionsPerPeer,
     #[error("limits.max_concurrent_requests is reached")]
     ConcurrentRequests,
+    #[error("limits.max_concurrent_requests_per_identity is reached")]
+    ConcurrentRequestsPerIdentity,
     #[error("limits.requests_per_second is reached")]
     RequestsPerSecond,
 }
@@ -32,6 +37,7 @@ impl Limit {
             Limit::Connections => "connections",
             Limit::ConnectionsPerPeer => "connections_per_peer",
             Limit::ConcurrentRequests => "concurrent_requests",
+            Limit::ConcurrentRequestsPerIdentity => "max_concurrent_requests_per_identity",
             Limit::RequestsPerSecond => "requests_per_second",
         }
     }

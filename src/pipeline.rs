@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use crate::audit::{Record, Trail};
 use crate::authn::{Authn, Source};
 use crate::error::Error;
-use crate::limits::{Calls, Limit, Rate};
+use crate::limits::{Calls, Limit, Rate, Shares};
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
 use crate::secrets::SecretStore;
@@ -32,6 +32,8 @@ pub struct Pipeline {
     pub kubernetes: bool,
     /// Room for calls at the same time.
     pub calls: Calls,
+    /// `None`: one identity may take all of it.
+    pub shares: Option<Shares>,
     /// `None`: an identity may call as often as it likes.
     pub rate: Option<Rate>,
     pub rules: Rules,
@@ -132,6 +134,14 @@ impl Pipeline {
         Ok(())
     }
 
+    /// An identity with too many calls at the same time gets no further.
+    fn within_share(&self, record: &mut Record) -> Result<(), Error> {
+        let (Some(shares), Some(identity)) = (&self.shares, &record.identity) else { return Ok(()) };
+        let share = shares.take(identity).inspect_err(|limit| self.metrics.limited(*limit));
+        record.share = Some(share.map_err(Error::Overloaded)?);
+        Ok(())
+    }
+
     /// An identity that calls too often gets no further.
     async fn within_rate(&self, record: &Record) -> Result<(), Error> {
         let (Some(rate), Some(identity)) = (&self.rate, &record.identity) else { return Ok(()) };
@@ -170,6 +180,7 @@ impl Pipeline {
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
         self.take_place(record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        self.within_share(record)?;
         self.within_rate(record).await?;
         authenticated.open(&self.rules, self.ca, &self.metrics, record).await
     }
@@ -190,6 +201,7 @@ impl Pipeline {
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
         self.take_place(record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        self.within_share(record)?;
         self.within_rate(record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;
         let prepared = authorized.prepare(&*self.secrets).await?;
@@ -231,6 +243,8 @@ impl Pipeline {
 
     fn refusal(&self, error: &Error, record: &mut Record) -> Response<Answer> {
         self.note(error, record);
+        // Whoever is slow to take a refusal keeps nobody else out.
+        (record.call, record.share) = (None, None);
         let id = record.request_id();
         let mut answer = answer::refusal(error, id.as_str(), record.forward);
         // The tunnel's credential will not get better: the caller has to open another one.

@@ -15,7 +15,7 @@ use super::writer::{Place, Trail};
 use crate::authn::{Identity, Source};
 use crate::ca::ClientName;
 use crate::error::Code;
-use crate::limits::Call;
+use crate::limits::{Call, Share};
 use crate::metrics::Metrics;
 use crate::redact::Redaction;
 use crate::request::{RequestId, method};
@@ -82,8 +82,10 @@ pub struct Record {
     pub response_bytes: u64,
     /// The answer's last byte was handed to the caller.
     pub complete: bool,
-    /// The call's place among those at the same time, kept until it ends.
+    /// The call's place among those at the same time, kept until it ends or is refused.
     pub call: Option<Call>,
+    /// Its part of its identity's share, kept as long.
+    pub share: Option<Share>,
     /// The upstream sent the secret back.
     reflected: AtomicBool,
 }
@@ -190,6 +192,7 @@ impl Record {
             response_bytes: 0,
             complete: false,
             call: None,
+            share: None,
             reflected: AtomicBool::new(false),
         }
     }

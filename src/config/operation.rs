@@ -1,6 +1,6 @@
 //! How the program runs: limits, audit, log.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Limits {
     /// Of one address, or of one user over Unix sockets.
     pub max_connections_per_peer: usize,
     pub max_concurrent_requests: usize,
+    /// Of one identity; `None`: as many as there are.
+    pub max_concurrent_requests_per_identity: Option<NonZeroUsize>,
     /// Of one identity; `None`: as many as come.
     pub requests_per_second: Option<NonZeroU32>,
     /// How long new calls are still taken after the signal to stop, while `/readyz` says no.
@@ -78,6 +80,7 @@ pub(super) fn limits(file: &raw::Limits) -> Limits {
         max_connections: file.max_connections as usize,
         max_connections_per_peer: file.max_connections_per_peer as usize,
         max_concurrent_requests: file.max_concurrent_requests as usize,
+        max_concurrent_requests_per_identity: NonZeroUsize::new(file.max_concurrent_requests_per_identity as usize),
         requests_per_second: NonZeroU32::new(file.requests_per_second),
         drain_delay: file.drain_delay.0,
         drain_timeout: file.drain_timeout.0,

@@ -11,6 +11,7 @@ use governor::{Quota, RateLimiter};
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
+use super::who::Who;
 use crate::authn::Identity;
 
 /// Identities with a bucket of their own at one time. One that falls out begins anew with a full bucket: to gain by
@@ -26,24 +27,6 @@ pub struct Rate<C: Clock = DefaultClock> {
     clock: C,
     quota: Quota,
     buckets: Cache<Who, Arc<Bucket<C>>>,
-}
-
-/// Whose bucket it is. All pods of a ServiceAccount have one: otherwise who may make pods could make calls.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    Workload { cluster: Option<String>, username: String },
-    User(String),
-}
-
-impl Who {
-    fn of(identity: &Identity) -> Who {
-        match identity {
-            Identity::Kubernetes(workload) => {
-                Who::Workload { cluster: workload.cluster.clone(), username: workload.username.clone() }
-            }
-            Identity::Static(user) => Who::User(user.id.clone()),
-        }
-    }
 }
 
 impl Rate {

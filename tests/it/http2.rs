@@ -6,7 +6,7 @@ pub mod peer;
 mod faults;
 mod grpc;
 mod memory;
-mod raw;
+pub mod raw;
 mod trailers;
 mod tunnels;
 pub mod upstream;

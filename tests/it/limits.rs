@@ -3,4 +3,5 @@
 mod calls;
 mod connections;
 mod memory;
+mod shares;
 mod silence;

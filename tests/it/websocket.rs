@@ -24,7 +24,7 @@ async fn world() -> (Started, Upstream) {
 }
 
 /// The two ends of a WebSocket that was opened through the proxy.
-async fn open(world: &Started, upstream: &mut Upstream) -> (TcpStream, TcpStream) {
+pub async fn open(world: &Started, upstream: &mut Upstream) -> (TcpStream, TcpStream) {
     let mut caller = world.connect().await;
     caller.write_all(world.request_to("ws.test", "GET", "/chat", &asking()).as_bytes()).await.unwrap();
     let theirs = upstream.opens().await;

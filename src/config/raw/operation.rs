@@ -26,6 +26,10 @@ pub(in crate::config) struct Limits {
     /// Calls at the same time, each until its answer has ended; one more is 503 `OVERLOADED`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_concurrent_requests: u32,
+    /// Of these, calls of one identity (all pods of a ServiceAccount together); one more as above. 0, or as many as
+    /// `max_concurrent_requests`: one identity may take all.
+    #[schemars(range(max = 1_000_000))]
+    pub max_concurrent_requests_per_identity: u32,
     /// Calls a second of one identity (all pods of a ServiceAccount together), and as many at once; one more is 429
     /// `RATE_LIMITED`. 0: no limit.
     #[schemars(range(max = 1_000_000))]
@@ -52,6 +56,7 @@ impl Default for Limits {
             max_header_bytes: 65_536,
             max_target_bytes: 8192,
             max_concurrent_requests: 1024,
+            max_concurrent_requests_per_identity: 256,
             requests_per_second: 0,
             header_timeout: Time::seconds(10),
             idle_timeout: Time::seconds(60),

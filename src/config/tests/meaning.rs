@@ -1,5 +1,6 @@
 //! What a right file means, and what counts before what.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::*;
@@ -36,6 +37,7 @@ fn the_defaults_are_those_of_the_contract() {
         max_connections: 4096,
         max_connections_per_peer: 1024,
         max_concurrent_requests: 1024,
+        max_concurrent_requests_per_identity: NonZeroUsize::new(256),
         requests_per_second: None,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(25),

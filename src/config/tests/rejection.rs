@@ -157,6 +157,10 @@ fn wrong_types_are_refused() {
             "limits: {max_concurrent_requests: 0}\n",
             "2:35: limits.max_concurrent_requests: must be between 1 and 1000000",
         ),
+        (
+            "limits: {max_concurrent_requests_per_identity: -1}\n",
+            "2:48: limits.max_concurrent_requests_per_identity: must be between 0 and 1000000",
+        ),
         ("limits: {requests_per_second: 1000001}\n", "2:31: limits.requests_per_second: must be between 0 and 1000000"),
         ("limits: {max_headers: many}\n", "2:23: limits.max_headers: expected a whole number, found a string"),
         ("limits: {max_headers: 1.5}\n", "2:23: limits.max_headers: expected a whole number, found a number"),
@@ -207,7 +211,7 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         "state_dir: \"\"\nlisten_tls: {cert_file: \"\", key_file: \"\", client_ca_file: \"\"}\n\
          forward: {enabled: true, ca_cert_file: \"\", ca_key_file: \"\"}\n\
          secret_stores: {vault: {address: \"\", auth: {kubernetes: {mount: kubernetes, role: veilwarden}}}}\n\
-         limits: {max_connections: 4096, max_connections_per_peer: 1024, max_concurrent_requests: 1024, requests_per_second: 0}\n\
+         limits: {max_connections: 4096, max_connections_per_peer: 1024, max_concurrent_requests: 1024, max_concurrent_requests_per_identity: 0, requests_per_second: 0}\n\
          policy: {decision: boolean, mode: enforce, max_body_bytes: 65536}\n\
          routes: [{upstream_host: a.test, secret_ids: [], inject: [], caller_slots: [], local_name: \"\", relay: false, \
          redact: redact, allow_range: false}]\n",

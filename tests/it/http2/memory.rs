@@ -72,7 +72,9 @@ async fn a_hostile_connection_without_a_credential_holds_two_megabytes_and_what_
 
 #[tokio::test]
 async fn calls_over_one_connection_hold_a_bounded_amount_each() {
-    let (world, process) = World::new().await.spawn().await;
+    // All calls are of one identity.
+    let world = World::new().await.config("limits: {max_concurrent_requests_per_identity: 0}");
+    let (world, process) = world.spawn().await;
     world.assert_works("before").await;
     world.a.script(|_| {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n".to_vec();
