@@ -37,7 +37,7 @@ impl Limit {
             Limit::Connections => "connections",
             Limit::ConnectionsPerPeer => "connections_per_peer",
             Limit::ConcurrentRequests => "concurrent_requests",
-            Limit::ConcurrentRequestsPerIdentity => "max_concurrent_requests_per_identity",
+            Limit::ConcurrentRequestsPerIdentity => "concurrent_requests_per_identity",
             Limit::RequestsPerSecond => "requests_per_second",
         }
     }

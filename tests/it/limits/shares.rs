@@ -74,7 +74,7 @@ async fn k12_an_identity_that_hangs_with_all_it_may_leaves_room_for_others() {
         assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"));
         assert_another_is_served(&world, "beside it").await;
     }
-    let limited = world.sample("veilwarden_limited_total{limit=\"max_concurrent_requests_per_identity\"}").await;
+    let limited = world.sample("veilwarden_limited_total{limit=\"concurrent_requests_per_identity\"}").await;
     assert_eq!(limited, 6.0);
     go.add_permits(2);
     assert_eq!(raw::read_answer(&mut first).await.status, 200);
