@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use flate2::{Compression, read, write};
+use flate2::{Compression, bufread, write};
 use http::{HeaderValue, Response, header};
 use hyper::body::{Body as HttpBody, Frame};
 
@@ -69,14 +69,15 @@ impl Coding {
 
     /// By decoders that are read from, where ours are written to; a little more than the longest text at most.
     fn read(self, coded: &[u8]) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut reader: Box<dyn Read> = match (self, coded.first()) {
-            (Coding::None, _) | (_, None) => Box::new(coded),
-            (Coding::Gzip, _) => Box::new(read::MultiGzDecoder::new(coded)),
-            (Coding::Deflate, Some(first)) if first & 0x8f == 8 => Box::new(read::ZlibDecoder::new(coded)),
-            (Coding::Deflate, _) => Box::new(read::DeflateDecoder::new(coded)),
+        let (mut text, mut rest) = (Vec::new(), coded);
+        let reader: Box<dyn Read + '_> = match (self, coded.first()) {
+            (Coding::None, _) | (_, None) => Box::new(&mut rest),
+            (Coding::Gzip, _) => Box::new(bufread::MultiGzDecoder::new(&mut rest)),
+            (Coding::Deflate, Some(first)) if first & 0x8f == 8 => Box::new(bufread::ZlibDecoder::new(&mut rest)),
+            (Coding::Deflate, _) => Box::new(bufread::DeflateDecoder::new(&mut rest)),
         };
-        reader.by_ref().take(LONGEST + 1).read_to_end(&mut text).map(|_| text)
+        let length = reader.take(LONGEST + 1).read_to_end(&mut text)?;
+        if rest.is_empty() || length as u64 > LONGEST { Ok(text) } else { Err(io::Error::other("there is a tail")) }
     }
 }
 
