@@ -126,6 +126,7 @@ impl Case {
             assert_eq!(passed.out.len(), text.len(), "the length");
         }
         self.judge_bytes(text, &places, passed);
+        self.has_none(&passed.out);
     }
 
     /// What came out of bytes whose secrets are at these places.
@@ -138,11 +139,14 @@ impl Case {
         assert!(ends_before, "a part of it came out: {}", out.escape_ascii());
         let masked: Vec<u8> = bytes.iter().zip(places).map(|(byte, place)| if *place { b'*' } else { *byte }).collect();
         assert!(masked.starts_with(out), "{} became {}", bytes.escape_ascii(), out.escape_ascii());
-        self.has_none(out);
+    }
+
+    fn has_none(&self, out: &[u8]) {
+        self.are_none(&self.spelled.places(out), out);
     }
 
     /// Asterisks can make a secret that has some.
-    fn has_none(&self, out: &[u8]) {
-        assert!(self.spelled.has_asterisk() || !self.spelled.places(out).contains(&true), "{}", out.escape_ascii());
+    fn are_none(&self, places: &[bool], out: &[u8]) {
+        assert!(self.spelled.has_asterisk() || !places.contains(&true), "there is one in {}", out.escape_ascii());
     }
 }
