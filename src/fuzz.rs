@@ -12,6 +12,7 @@ mod gate;
 mod host;
 mod jwt;
 mod path;
+mod redactor;
 mod reference;
 mod review;
 mod template;
@@ -24,6 +25,7 @@ pub use gate::gate;
 pub use host::host;
 pub use jwt::jwt;
 pub use path::path;
+pub use redactor::redactor;
 pub use review::review;
 pub use template::template;
 
@@ -31,7 +33,7 @@ pub use template::template;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus and of its fuzzer.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("config", config),
     ("connect", connect),
     ("doppler", doppler),
@@ -40,6 +42,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("host", host),
     ("jwt", jwt),
     ("path", path),
+    ("redactor", redactor),
     ("review", review),
     ("template", template),
 ];
@@ -154,5 +157,8 @@ mod tests {
             assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
         }
         assert_eq!(manifest.matches("[[bin]]").count(), names.len());
+        let told = fs::read_to_string(directory().join("../CONTRIBUTING.md")).unwrap();
+        let untold: Vec<_> = names.iter().filter(|name| !told.contains(&format!("`{name}`"))).collect();
+        assert!(untold.is_empty(), "not in CONTRIBUTING.md: {untold:?}");
     }
 }
