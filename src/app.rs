@@ -9,18 +9,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::audit::{Trail, Writer};
-use crate::authn::session::{Session, SessionSecret, TooShort};
-use crate::authn::{Authn, KubernetesSettings, cluster};
-use crate::ca::{self, Authority};
-use crate::client::{self, tls_config};
-use crate::config::{AuditOutput, Config, Endpoint};
+use crate::authn::session::{Session, SessionSecret};
+use crate::authn::{Authn, KubernetesSettings};
+use crate::ca::Authority;
+use crate::client::tls_config;
+use crate::config::{Config, Endpoint};
 use crate::limits::{Calls, Connections, Rate, Shares};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::policy::{self, PolicyEngine, Problems, Rego};
+use crate::policy::{self, PolicyEngine, Rego};
 use crate::request::RequestId;
-use crate::route::{self, Routes};
-use crate::secrets::{self, Secrets};
+use crate::route::Routes;
+use crate::secrets::Secrets;
 use crate::server::admin::Admin;
 use crate::server::connection::Http;
 use crate::server::door::Door;
@@ -31,11 +31,13 @@ use crate::server::{Drain, DrainStarter, WithoutRoom, accept};
 use crate::stages::Rules;
 use crate::upstream::{Own, Upstreams};
 
+mod error;
 mod forward;
 mod kubernetes;
 mod listeners;
 mod pods;
 
+pub use error::{Error, Errors};
 use kubernetes::Kubernetes;
 use listeners::{Bound, bind};
 
@@ -48,67 +50,6 @@ const ADMIN_CONNECTIONS: usize = 256;
 const ADMIN_CONNECTIONS_PER_PEER: usize = 64;
 /// How long the end waits for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
-
-/// Why the program does not start: everything that is wrong, at once.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Errors(pub Vec<Error>);
-
-/// One thing that is wrong at the start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("policy:\n{0}")]
-    Policy(Problems),
-    #[error("secrets:\n{}", lines(.0))]
-    Secrets(Vec<secrets::Mistake>),
-    #[error("routes:\n{}", lines(&.0.iter().map(|(index, error)| format!("routes[{index}]: {error}")).collect::<Vec<_>>()))]
-    Routes(Vec<(usize, route::Error)>),
-    #[error("route {route}: {cause}")]
-    Tls { route: String, cause: client::Error },
-    #[error("session secret: {0}")]
-    SessionSecret(#[from] TooShort),
-    #[error("forward: {0}")]
-    Ca(#[from] ca::Error),
-    #[error("kubernetes: {0}")]
-    Kubernetes(#[from] cluster::Error),
-    #[error("kubernetes.clusters, {name}: {cause}")]
-    Cluster { name: String, cause: cluster::Error },
-    #[error("audit.output {output:?}: {cause}; name a file that can be written, or stdout")]
-    Audit { output: AuditOutput, cause: io::Error },
-    #[error("listen_tls: {0}")]
-    ListenTls(ca::Error),
-    #[error("cannot listen on {address}: {cause}{}", listen_hint(address, .cause))]
-    Listen { address: Endpoint, cause: io::Error },
-}
-
-fn lines<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(|item| format!("  {item}")).collect::<Vec<_>>().join("\n")
-}
-
-fn listen_hint(address: &Endpoint, cause: &io::Error) -> &'static str {
-    match (address, cause.kind()) {
-        (Endpoint::Unix(_), kind) => unix_hint(kind),
-        (Endpoint::Tcp(_), kind) => tcp_hint(kind),
-    }
-}
-
-fn unix_hint(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::AddrInUse => "; another process listens there: end that one or choose another path",
-        io::ErrorKind::PermissionDenied => "; the user that runs veilwarden must be able to write to its directory",
-        io::ErrorKind::NotFound => "; its directory must be there",
-        _ => "",
-    }
-}
-
-fn tcp_hint(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::AddrInUse => "; another program has it: end that one or choose another port",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        _ => "",
-    }
-}
 
 /// Everything that a start needs, built and checked, with no socket open yet. `check` stops here.
 pub struct App {
