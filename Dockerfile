@@ -14,12 +14,15 @@ COPY . .
 # The C library is linked in, too: nothing else is in the final image. The Mozilla roots are part of the program.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
+    layout=""; \
     case "${TARGETARCH:-$(dpkg --print-architecture)}" in \
-        amd64) target=x86_64-unknown-linux-gnu ;; \
+        amd64) target=x86_64-unknown-linux-gnu; \
+            layout="-C link-arg=-Wl,--symbol-ordering-file=layout/functions -C link-arg=-Wl,--no-warn-symbol-ordering" ;; \
         arm64) target=aarch64-unknown-linux-gnu ;; \
         *) echo "TARGETARCH=${TARGETARCH}: veilwarden is built for amd64 and arm64" >&2; exit 1 ;; \
     esac; \
-    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --release --locked --target "${target}"; \
+    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs ${layout}" \
+    cargo build --release --locked --target "${target}"; \
     install -D -m 0555 "target/${target}/release/veilwarden" /out/veilwarden
 
 FROM scratch

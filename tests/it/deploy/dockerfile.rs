@@ -29,8 +29,8 @@ fn the_image_is_compiled_by_the_compiler_that_the_tests_use() {
 }
 
 #[test]
-fn the_build_sees_what_cargo_reads_and_nothing_else() {
+fn the_build_sees_what_cargo_and_the_linker_read_and_nothing_else() {
     let ignored = read(".dockerignore");
     let rules: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-    assert_eq!(rules, ["*", "!Cargo.toml", "!Cargo.lock", "!src", "!benches", "!tests"]);
+    assert_eq!(rules, ["*", "!Cargo.toml", "!Cargo.lock", "!src", "!layout", "!benches", "!tests"]);
 }
