@@ -90,6 +90,8 @@ def veilwarden(ending, config, binary, prefix=()):
     command = [*prefix, binary, "serve", "--config", config]
     environment = {key: value for key, value in os.environ.items() if key != "RUST_BACKTRACE"}
     environment["TOKIO_WORKER_THREADS"] = "1"
+    # Not in the file: builds from before there was a CA would refuse the key.
+    environment["STATE_DIRECTORY"] = str(config.parent / "state")
     begun = time.monotonic()
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     program = Program(ending, PROXY_CPU, *command, env=environment, **streams)
