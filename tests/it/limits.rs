@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod health;
 mod memory;
 mod shares;
 mod silence;
