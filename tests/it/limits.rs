@@ -4,5 +4,6 @@ mod calls;
 mod connections;
 mod health;
 mod memory;
+mod ports;
 mod shares;
 mod silence;
