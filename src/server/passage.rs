@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::audit::Record;
 use crate::authn::Source;
 use crate::error::Error;
-use crate::gate::deadline::Deadline;
+use crate::gate::deadline;
 use crate::pipeline::Pipeline;
 use crate::redact::Frames;
 use crate::stages::Tunnel;
@@ -169,7 +169,7 @@ impl Passage {
             if due <= Instant::now() {
                 return;
             }
-            Deadline::at(due).await;
+            deadline::passed(due).await;
         }
     }
 

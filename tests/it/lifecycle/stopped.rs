@@ -17,10 +17,10 @@ use crate::world::process::Process;
 use crate::world::tls::Authority;
 use crate::world::{World, until, within};
 
-/// Each limit that a call can run into, and the lifetimes of what is cached.
-const TIMEOUTS: &str = "timeouts: {connect: 4s, first_byte: 4s, idle: 4s}";
-const LIMITS: &str = "limits: {header_timeout: 4s, idle_timeout: 4s}";
-const STOP: Duration = Duration::from_secs(5);
+/// Each limit that a call can run into: longer than it takes a busy machine to get all calls under way.
+const TIMEOUTS: &str = "timeouts: {connect: 8s, first_byte: 8s, idle: 8s}";
+const LIMITS: &str = "limits: {header_timeout: 8s, idle_timeout: 8s}";
+const STOP: Duration = Duration::from_secs(9);
 
 /// One permit for everybody who waits for the process to be stopped.
 #[derive(Clone)]
@@ -70,8 +70,8 @@ async fn k22_calls_of_healthy_peers_outlive_a_stop_that_is_longer_than_every_lim
     let (authority, mut websockets) = (Authority::new(), Upstream::start().await);
     let secure = servers::Secure::start(&authority, &stopped).await;
     let both = servers::pieces_over_http2(&stopped).await;
-    let world = World::new().await.kubernetes().await.kubernetes_options("cache_ttl: 1s, timeout: 4s");
-    let world = world.doppler().await.doppler_options("timeout: 4s").store_options("cache_ttl: 1s, max_stale: 1s");
+    let world = World::new().await.kubernetes().await.kubernetes_options("cache_ttl: 1s, timeout: 8s");
+    let world = world.doppler().await.doppler_options("timeout: 8s").store_options("cache_ttl: 1s, max_stale: 1s");
     let world = websockets.route(world.forward(), &format!(", {TIMEOUTS}"));
     let (ca, secure_at, a) = (authority.file(world.directory.path()), secure.address, world.a.address);
     let world = world.route_options(TIMEOUTS).config(LIMITS).route(&format!(
@@ -97,6 +97,7 @@ async fn k22_calls_of_healthy_peers_outlive_a_stop_that_is_longer_than_every_lim
         calls::upload(&world, &stopped).await,
         calls::over_http2(&world, &stopped, "a.test", "HTTP/2 from the caller").await,
         calls::over_http2(&world, &stopped, "h2.test", "HTTP/2 on both sides").await,
+        calls::idle_over_http2(&world, &stopped).await,
         calls::tunnel(&world, &stopped).await,
         calls::handshake_with_an_upstream(&world, &stopped, &secure).await,
         calls::secret(&world, &stopped).await,

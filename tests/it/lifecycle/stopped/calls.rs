@@ -107,6 +107,16 @@ pub async fn over_http2(world: &Arc<Started>, stopped: &Stopped, host: &str, nam
     })
 }
 
+pub async fn idle_over_http2(world: &Arc<Started>, stopped: &Stopped) -> Flight {
+    let (peer, again) = (Peer::connect(world).await, world.clone());
+    let request = |world: &Started| peer::request(world, "GET", "/x", "a.test").body(empty()).unwrap();
+    assert_eq!(peer.send(request(world)).await.status, 200);
+    Flight::new("an idle connection of HTTP/2", stopped, async move {
+        let answer = peer.begin(request(&again)).await.map_err(|error| format!("{error:?}"))?;
+        expect(answer.status().as_u16(), 200)
+    })
+}
+
 /// The caller shakes hands meanwhile, which takes a turn of ours in the middle.
 pub async fn tunnel(world: &Arc<Started>, stopped: &Stopped) -> Flight {
     let (stream, inside) = (world.opened("a.test:80").await, world.clone());
