@@ -117,9 +117,9 @@ test-image: image ## The container image: what is in it, and the demonstration r
 	VEILWARDEN_IMAGE=$(CURDIR)/.cache/image/veilwarden.tar $(CARGO) test --locked --test it deploy::image
 
 .PHONY: test-ssrf
-test-ssrf: ## Addresses that are never dialled and names that lead there, in a network of their own (root)
+test-ssrf: ## Addresses never dialled, names that lead there, ports that run out: in a network of their own (root)
 	scripts/install-test-tools ip
-	$(CARGO) test --locked --test it ssrf:: -- --ignored
+	$(CARGO) test --locked --test it -- --ignored ssrf:: limits::ports::
 
 .PHONY: test-opa
 test-opa: ## Our policy decisions against those of a real OPA

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 mod connector;
@@ -21,6 +21,7 @@ mod connector;
 pub(crate) mod played;
 mod tls;
 
+use crate::gate::deadline::timeout_at;
 use connector::Connector;
 pub use tls::tls_config;
 

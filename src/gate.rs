@@ -10,6 +10,7 @@
 
 mod chunks;
 mod clock;
+pub mod deadline;
 pub(crate) mod framer;
 pub mod frames;
 mod handle;

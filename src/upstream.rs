@@ -23,9 +23,10 @@ use std::time::Duration;
 use http::header::{HeaderValue, TE, TRAILER, TRANSFER_ENCODING};
 use http::{Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::error::{Error, Fault};
+use crate::gate::deadline::timeout_at;
 use crate::metrics::Metrics;
 use crate::redact;
 use crate::request::trailers;

@@ -21,6 +21,7 @@ use rustls_pki_types::pem::PemObject;
 use super::Unavailable;
 use super::cluster::{Cluster, Error};
 use super::own_token::OwnToken;
+use crate::gate::deadline::timeout;
 
 mod open;
 
@@ -73,7 +74,7 @@ impl ApiServer {
     /// Asks about a token: `POST /apis/authentication.k8s.io/v1/tokenreviews` with `spec.token` and `spec.audiences`.
     pub async fn review(&self, token: &str, audience: Option<&str>) -> Result<TokenReviewStatus, Unavailable> {
         let exchange = self.exchange(token, audience);
-        tokio::time::timeout(self.timeout, exchange).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
+        timeout(self.timeout, exchange).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
     }
 
     /// Reads the document at `path` (`GET`, our own credentials), 1 MiB at most.
@@ -82,7 +83,7 @@ impl ApiServer {
         *request.uri_mut() = Uri::from_static(path);
         request.headers_mut().insert(ACCEPT, DOCUMENT);
         let reading = self.send(request);
-        tokio::time::timeout(self.timeout, reading).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
+        timeout(self.timeout, reading).await.unwrap_or(Err(Unavailable::Timeout(self.timeout)))
     }
 
     /// Whether this user is ourselves, as far as our token file tells.

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{Error, chain};
+use crate::gate::deadline::timeout;
 
 /// A connection that nobody waits for any more is finished in the background for the pool. It must end too.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl Service<Uri> for Connector {
                 let stream = tcp.await.map_err(|error| Error::Connect(chain(&error)))?.into_inner();
                 secure(stream, &url, tls).await
             };
-            let link = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Error::Timeout(CONNECT))??;
+            let link = timeout(CONNECT, connecting).await.map_err(|_| Error::Timeout(CONNECT))??;
             Ok(TokioIo::new(link))
         })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::deadline::extension;
 use super::{Handle, Limits};
 
 /// A connection on which nothing has been asked for so long is put to rest: longer than a busy caller's pause between
@@ -23,6 +24,8 @@ pub struct Clock {
     timer: Option<Pin<Box<Sleep>>>,
     /// The stretch of waiting, and the kind of it, for which the timer was set.
     watched: Option<(Instant, Kind)>,
+    /// The limit of this stretch was extended already.
+    extended: bool,
     /// How long until it is looked again whether the connection may rest.
     look: Duration,
 }
@@ -48,12 +51,13 @@ pub enum Due {
 
 impl Clock {
     pub fn new(limits: Limits) -> Self {
-        Clock { limits, since: Instant::now(), timer: None, watched: None, look: REST }
+        Clock { limits, since: Instant::now(), timer: None, watched: None, extended: false, look: REST }
     }
 
     /// A new stretch of waiting begins.
     pub fn touched(&mut self) {
         self.since = Instant::now();
+        self.extended = false;
         self.look = REST;
     }
 
@@ -78,6 +82,11 @@ impl Clock {
             let now = Instant::now();
             let quiet = handle.quiet_since().map_or(self.since, |quiet| quiet.max(self.since));
             let deadline = quiet + limit;
+            if let Some(extended) = extension(deadline, now).filter(|_| !self.extended) {
+                self.extended = true;
+                timer.as_mut().reset(extended);
+                continue;
+            }
             if now >= deadline {
                 return Poll::Ready(Due::End);
             }

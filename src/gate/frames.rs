@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::Limits;
+use super::deadline::Deadline;
 use super::write_limit::WriteLimit;
 use budget::Budget;
 use outline::{Head, Kind, Outline};
@@ -32,7 +33,7 @@ pub struct Frames<IO> {
     budget: Budget,
     pending: Pending,
     header_timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Deadline>,
     writes: WriteLimit,
 }
 
@@ -102,11 +103,9 @@ impl<IO> Frames<IO> {
             return Poll::Pending;
         };
         let deadline = since + self.header_timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(cx));
+        let timer = self.timer.get_or_insert_with(|| Deadline::at(deadline));
+        timer.set(deadline);
+        ready!(Pin::new(timer).poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not finish what it began")))
     }
 }

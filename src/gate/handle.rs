@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Refusal;
+use super::deadline::passed;
 use super::pace::Pace;
 
 /// The service's end of a [`Gate`](super::Gate).
@@ -133,7 +134,7 @@ impl Handle {
             if Instant::now() >= deadline {
                 return;
             }
-            tokio::time::sleep_until(deadline).await;
+            passed(deadline).await;
         }
     }
 

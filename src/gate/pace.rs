@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::deadline::passed;
+
 tokio::task_local! {
     static PACE: Pace;
 }
@@ -41,7 +43,7 @@ impl Pace {
     async fn stalled(&self, limit: Duration) {
         let mut deadline = Instant::now() + limit;
         loop {
-            tokio::time::sleep_until(deadline).await;
+            passed(deadline).await;
             let given = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
             deadline = given.unwrap_or_else(Instant::now) + limit;
             if deadline <= Instant::now() {

@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::Sleep;
+use super::deadline::Deadline;
 
 /// Turns a write that stands still for the limit into an error. Nothing runs as long as writes go through.
 #[derive(Debug)]
 pub struct WriteLimit {
     limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Deadline>,
 }
 
 impl WriteLimit {
@@ -27,8 +27,8 @@ impl WriteLimit {
             return outcome;
         }
         let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        ready!(timer.as_mut().poll(cx));
+        let timer = self.timer.get_or_insert_with(|| Deadline::after(limit));
+        ready!(Pin::new(timer).poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
     }
 }

@@ -12,11 +12,11 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
-use tokio::time::Sleep;
 
 use crate::audit::Record;
 use crate::error::{Code, Error};
 use crate::gate::Busy;
+use crate::gate::deadline::Deadline;
 use crate::redact::body::Broken;
 use crate::request::trailers::TooMany;
 use crate::request::{fields, trailers};
@@ -37,7 +37,7 @@ pub struct Answer {
 #[derive(Debug)]
 enum Source {
     Own(Option<Bytes>),
-    Upstream { body: upstream::Searched, idle: Duration, timer: Option<Pin<Box<Sleep>>> },
+    Upstream { body: upstream::Searched, idle: Duration, timer: Option<Deadline> },
 }
 
 /// The upstream's body broke off; the caller's connection does too, so that nobody takes a part for the whole.
@@ -127,8 +127,8 @@ impl Source {
                     }
                     Poll::Pending => {
                         let idle = *idle;
-                        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                        return timer.as_mut().poll(cx).map(|()| Some(Err(BrokenOff::Idle(idle))));
+                        let timer = timer.get_or_insert_with(|| Deadline::after(idle));
+                        return Pin::new(timer).poll(cx).map(|()| Some(Err(BrokenOff::Idle(idle))));
                     }
                 }
             },

@@ -32,6 +32,8 @@ mod report;
 mod syntax;
 mod value;
 
+/// With a longer budget a decision is never made on a thread that serves connections: nothing else is answered there meanwhile.
+const LONGEST_ON_REACTOR: Duration = Duration::from_millis(100);
 /// How many slow decisions are made at once; the others wait, for no longer than the budget.
 const MAX_SLOW: usize = 16;
 
@@ -91,7 +93,7 @@ impl Rego {
     /// Decides about a document without looking into the memory.
     async fn judge(&self, values: Vec<Option<Node<'_>>>) -> Result<Judged, Error> {
         let evaluation = self.evaluation(values);
-        if self.pace.is_slow() {
+        if self.pace.is_slow() || self.plan.budget > LONGEST_ON_REACTOR {
             return self.run_off_the_reactor(evaluation).await;
         }
         Self::run(evaluation, &self.plan, &self.pace)

@@ -11,10 +11,11 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Error, Observer, Secret, SecretStore};
 use crate::BoxFuture;
+use crate::gate::deadline::timeout;
 
 mod slot;
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Error, MAX_VALUE, Secret, SecretStore};
 use crate::BoxFuture;
+use crate::gate::deadline::timeout;
 
 pub(super) const STORE: &str = "file";
 /// How soon a changed file is noticed while calls use it.
@@ -48,7 +49,7 @@ impl SecretStore for Files {
                 };
                 tokio::task::spawn_blocking(read).await.map_err(|error| unavailable(&error))?
             };
-            tokio::time::timeout(TIMEOUT, reading).await.map_err(|error| unavailable(&error))?
+            timeout(TIMEOUT, reading).await.map_err(|error| unavailable(&error))?
         })
     }
 }

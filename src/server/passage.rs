@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::audit::Record;
 use crate::authn::Source;
 use crate::error::Error;
+use crate::gate::deadline;
 use crate::pipeline::Pipeline;
 use crate::redact::Frames;
 use crate::stages::Tunnel;
@@ -91,6 +92,8 @@ impl Passage {
     ) {
         let search = self.search.take();
         let ended = tokio::select! {
+            // What has come counts before any limit.
+            biased;
             ended = self.both_ways(caller, upstream, search) => ended,
             () = self.falls_idle(tunnel.route().timeouts.idle) => Err(End::Idle),
             () = self.parts(self.patience) => Err(End::Parted),
@@ -166,7 +169,7 @@ impl Passage {
             if due <= Instant::now() {
                 return;
             }
-            tokio::time::sleep_until(due).await;
+            deadline::passed(due).await;
         }
     }
 

@@ -14,6 +14,7 @@ use super::door::Door;
 use super::forward::Forward;
 use super::tls::Tls;
 use crate::authn::Source;
+use crate::gate::deadline::timeout;
 use crate::gate::frames::Frames;
 use crate::limits::Seat;
 use crate::pipeline::caught;
@@ -95,7 +96,7 @@ impl Reverse {
 
     async fn shake_hands(&self, tls: &Tls, stream: TcpStream, peer: Source, drain: Drain) {
         let limit = self.http.limits.header_timeout;
-        let shaken = tokio::time::timeout(limit, tls.accept(stream)).await;
+        let shaken = timeout(limit, tls.accept(stream)).await;
         match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((stream, certificate)) => {
                 let connection = Connection { certificate, tls: true, ..Connection::from(peer) };

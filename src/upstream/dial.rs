@@ -22,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 use super::guard::{Consent, Own};
 use super::resolve::Resolver;
 use crate::error::Fault;
+use crate::gate::deadline::timeout;
 use crate::gate::write_limit::WriteLimit;
 use crate::route::{Http2, Route, Scheme};
 
@@ -148,7 +149,7 @@ impl Dialer {
     /// A connection to a checked address with nothing on it yet.
     pub async fn connect(&self) -> Result<Stream, DialError> {
         let plan = &self.0;
-        let tcp = tokio::time::timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
+        let tcp = timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
         Ok(Stream { io: Io::Plain(tcp), writes: WriteLimit::new(plan.idle) })
     }
 
@@ -156,7 +157,7 @@ impl Dialer {
     pub async fn connect_for_http1(&self) -> Result<Stream, DialError> {
         let plan = &self.0;
         let opened = async { plan.secure(plan.connect().await?, true).await };
-        tokio::time::timeout(plan.connect, opened).await.unwrap_or(Err(DialError::Timeout))
+        timeout(plan.connect, opened).await.unwrap_or(Err(DialError::Timeout))
     }
 }
 
@@ -179,7 +180,7 @@ impl Plan {
     }
 
     async fn open_in_time(&self) -> Result<Stream, DialError> {
-        tokio::time::timeout(self.connect, self.open()).await.unwrap_or(Err(DialError::Timeout))
+        timeout(self.connect, self.open()).await.unwrap_or(Err(DialError::Timeout))
     }
 
     /// `http1`: no other version is offered.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use crate::gate::deadline::Deadline;
 use crate::request::Trailers;
 use crate::request::trailers::TooMany;
 use crate::route::Route;
@@ -30,7 +31,7 @@ pub enum Broken {
 pub struct Upload {
     body: Incoming,
     idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Deadline>,
     progress: Progress,
     trailers: Trailers,
     route: Arc<Route>,
@@ -123,8 +124,8 @@ impl Body for Upload {
                     if upload.timer.is_none() {
                         upload.progress.set(State::Moving(None));
                     }
-                    let timer = upload.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                    return timer.as_mut().poll(cx).map(|()| Some(Err(Broken::Idle(idle))));
+                    let timer = upload.timer.get_or_insert_with(|| Deadline::after(idle));
+                    return Pin::new(timer).poll(cx).map(|()| Some(Err(Broken::Idle(idle))));
                 }
             }
         }

@@ -10,10 +10,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Body, MAX_BUFFER, Searched, Upstreams, answer};
 use crate::error::{Error, Fault};
+use crate::gate::deadline::timeout;
 use crate::metrics::Metrics;
 use crate::redact::{self, Frames};
 use crate::request::websocket;

@@ -41,11 +41,18 @@ impl Program {
     /// Starts it and waits until it is ready. From then on each line of its audit trail goes to the ledger, and no line of
     /// its log may hold a secret.
     pub fn start(configuration: &str, stage: &Arc<Stage>) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_veilwarden"));
+        // It ends with the thread that starts it, also when this process is killed. The system has that in prctl(2), for
+        // which util-linux has a program that then becomes ours.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_veilwarden")]);
         command.env_clear().env("VEILWARDEN_SESSION_SECRET", format!("{CREDENTIAL}-session"));
         command.args(["serve", "--config", configuration]);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("util-linux has setpriv");
         let (sender, ready) = mpsc::sync_channel(1);
         let (trail, log) = (Arc::clone(stage), Arc::clone(stage));
         let readers = vec![

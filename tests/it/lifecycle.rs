@@ -17,6 +17,7 @@ use crate::world::{PATIENCE, Started, World, until, within};
 
 mod load;
 mod recovery;
+mod stopped;
 
 const SECRET: (&str, &str) = ("VEILWARDEN_SESSION_SECRET", "a-session-secret-for-tests");
 

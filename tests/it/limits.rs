@@ -2,6 +2,8 @@
 
 mod calls;
 mod connections;
+mod health;
 mod memory;
+mod ports;
 mod shares;
 mod silence;

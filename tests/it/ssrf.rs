@@ -2,7 +2,6 @@
 //! addresses, with a listener on all of them and a name server that says what it likes. `make test-ssrf` runs these.
 
 mod names;
-mod namespace;
 
 use std::net::IpAddr;
 
@@ -10,10 +9,10 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
+use crate::world::namespace::{inside, own};
 use crate::world::recorder::{OK, Recorder, Step};
 use crate::world::{Started, World, logs, raw};
 use names::{Names, Reply};
-use namespace::{inside, own};
 
 /// Where clouds hand out credentials.
 const METADATA: [&str; 10] = [

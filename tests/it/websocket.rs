@@ -4,6 +4,7 @@ mod ends;
 mod handshake;
 mod random;
 pub mod upstream;
+mod volume;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

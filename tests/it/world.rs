@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod keys;
 pub mod kubernetes;
 pub mod logs;
+pub mod namespace;
 pub mod pods;
 pub mod process;
 pub mod raw;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::keys::KeySet;
 use crate::authn::Unavailable;
 use crate::authn::api_server::ApiServer;
+use crate::gate::deadline::timeout;
 
 /// OpenID Connect Discovery 1.0 section 4, as the API server serves it.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -33,7 +34,7 @@ struct Discovery {
 impl Documents {
     /// Reads the issuer's name, if it is not known, and its keys.
     pub async fn fetch(&self) -> Result<KeySet, Unavailable> {
-        let fetched = tokio::time::timeout(self.timeout, self.read()).await;
+        let fetched = timeout(self.timeout, self.read()).await;
         match fetched.unwrap_or(Err(Unavailable::Timeout(self.timeout))) {
             Err(Unavailable::Rbac) => Err(Unavailable::KeysForbidden),
             outcome => outcome,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::keys::{Key, KeySet};
 use crate::BoxFuture;
 use crate::authn::{Error, Unavailable};
+use crate::gate::deadline::timeout;
 
 /// How often keys are fetched anew. A key that the API server has withdrawn is accepted so much longer.
 const RENEWAL: Duration = Duration::from_secs(5 * 60);
@@ -116,7 +117,7 @@ impl Keyring {
         let mut served = self.shared.served.subscribe();
         let waiting = served.wait_for(|served| *served >= ticket);
         // Whether it came in time or not, the state says what is known.
-        let _ = tokio::time::timeout(self.patience, waiting).await;
+        let _ = timeout(self.patience, waiting).await;
     }
 }
 

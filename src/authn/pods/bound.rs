@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::binding::{self, Found};
 use super::index::Answer;
@@ -11,6 +11,7 @@ use super::object::{Namespace, Pod};
 use super::{Binding, Known, Metadata, Settings};
 use crate::BoxFuture;
 use crate::authn::{Authenticator, Error, Identity, Source, Unavailable, Workload};
+use crate::gate::deadline::timeout_at;
 use crate::request::Credential;
 
 /// A new pod can call before the watch has told of it or of its address; so long a call waits for that.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Known;
 use super::backoff::{Backoff, lot};
@@ -17,6 +17,7 @@ use super::list;
 use super::object::Kind;
 use crate::authn::Unavailable;
 use crate::authn::api_server::ApiServer;
+use crate::gate::deadline::timeout;
 
 /// A whole list.
 const LIST_LIMIT: Duration = Duration::from_secs(30);

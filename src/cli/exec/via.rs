@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::client::tls_config;
+use crate::gate::deadline::timeout;
 
 /// Name, TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -62,7 +63,7 @@ impl Via {
                 None => Box::new(stream),
             })
         };
-        tokio::time::timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(CONNECT, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }
 

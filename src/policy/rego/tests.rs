@@ -138,6 +138,19 @@ async fn an_evaluation_over_the_budget_is_cut_off() {
 }
 
 #[tokio::test]
+async fn k14_a_decision_that_may_take_long_does_not_stand_in_the_reactors_way() {
+    let text = "package veilwarden.authz\nallow if { input.path == \"/x\"; count([1 | some a in numbers.range(1, 30000); some b in numbers.range(1, 30000); a == b]) > 0 }";
+    let rego = Rego::prepare(&Bundle::of("p.rego", text).unwrap(), PATH, Duration::from_secs(1)).unwrap();
+    assert!(!rego.pace.is_slow(), "so far, all were quick");
+    let call = for_path("/x");
+    tokio::select! {
+        biased;
+        decided = rego.decide(call.input()) => panic!("nothing else ran until {decided:?}"),
+        () = tokio::time::sleep(Duration::from_millis(10)) => {}
+    }
+}
+
+#[tokio::test]
 async fn a_reason_that_cannot_be_given_in_time_does_not_undo_the_denial() {
     let text = "allow := false\ndeny_reason := \"never\" if { input.path == \"/x\"; count([1 | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); a == b]) > 0 }";
     let decision = decide(text, &for_path("/x")).await.expect("a denial");

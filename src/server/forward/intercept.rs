@@ -9,6 +9,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::ca::Ca;
+use crate::gate::deadline::timeout;
 use crate::gate::frames::Frames;
 use crate::pipeline::Established;
 use crate::server::connection::{Http, Wire};
@@ -17,7 +18,7 @@ use crate::stages::{Connection, Tunnel};
 
 /// Shakes hands as the tunnel's host and serves what comes; `connection` is the inside of the tunnel.
 pub async fn run(http: &Arc<Http>, ca: &Ca, bytes: Bytes, connection: Connection, tunnel: &Tunnel, drain: Drain) {
-    let shaken = tokio::time::timeout(http.limits.header_timeout, shake_hands(ca, bytes, tunnel)).await;
+    let shaken = timeout(http.limits.header_timeout, shake_hands(ca, bytes, tunnel)).await;
     match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(tls) => {
             let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -9,6 +9,7 @@ use super::{Bytes, UNRECOGNIZED_NAME};
 use crate::audit::Record;
 use crate::authn::Source;
 use crate::error::{Error, Fault};
+use crate::gate::deadline::timeout;
 use crate::server::connection::Http;
 use crate::server::passage::Passage;
 use crate::stages::Relay;
@@ -16,7 +17,7 @@ use crate::stages::Relay;
 /// Looks at the ClientHello, dials, and copies both ways.
 pub async fn run(http: &Http, mut caller: Bytes, relay: Relay, record: Box<Record>, peer: Source) {
     let mut passage = Passage::new(record);
-    let hello = tokio::time::timeout(http.limits.header_timeout, Hello::read(&mut caller)).await;
+    let hello = timeout(http.limits.header_timeout, Hello::read(&mut caller)).await;
     let hello = match hello.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(hello) => hello,
         Err(error) => return passage.refuse(&http.pipeline, Error::NoTls(error.to_string())),

@@ -7,7 +7,8 @@ use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::{Canaries, Walk};
+use super::stage::Canaries;
+use super::walk::Walk;
 use crate::http2::peer::{self, Peer, empty};
 use crate::websocket::upstream::{asking, head, switching};
 use crate::world::raw::{self, Answer};

@@ -88,29 +88,6 @@ async fn d38_pings_of_either_side_keep_a_websocket_open() {
 }
 
 #[tokio::test]
-async fn d38_a_hundred_megabytes_pass_one_way() {
-    const PIECES: usize = 1600;
-    let (world, mut upstream) = world().await;
-    let (mut caller, mut theirs) = open(&world, &mut upstream).await;
-    let sending = tokio::spawn(async move {
-        let piece = vec![0x5a; 1 << 16];
-        for _ in 0..PIECES {
-            theirs.write_all(&piece).await.unwrap();
-        }
-        theirs
-    });
-    let mut piece = vec![0; 1 << 16];
-    for _ in 0..PIECES {
-        within("a piece", caller.read_exact(&mut piece)).await.unwrap();
-        assert!(piece.iter().all(|byte| *byte == 0x5a));
-    }
-    drop(sending.await.unwrap());
-    closed(&mut caller).await;
-    drop(caller);
-    assert_eq!(record(&world).await["response_bytes"], PIECES << 16);
-}
-
-#[tokio::test]
 async fn a_side_that_takes_nothing_holds_the_other_back_and_is_given_up() {
     let (world, mut upstream) = limited(", timeouts: {idle: 1s}").await;
     let (mut caller, mut theirs) = open(&world, &mut upstream).await;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use crate::world::process::{command, file};
+use super::process::{command, file};
 
 /// Says that the process is where it has to be, and which network that is not.
 const OUTSIDE: &str = "VEILWARDEN_TEST_OUTSIDE";
@@ -41,7 +41,7 @@ fn network() -> String {
     std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string()
 }
 
-/// Gives `lo` these addresses, and makes the played name server of [`super::names`] the only source of names.
+/// Gives `lo` these addresses, and makes 127.0.0.1 the only source of names, a played name server or nobody.
 pub fn own(addresses: &[&str], search: &str) -> TempDir {
     let mut lines = String::from("link set lo up\n");
     for address in addresses {
