@@ -13,10 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::peer::{Peer, empty, request};
-use super::raw::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PUSH_PROMISE, RESET, SETTINGS, WINDOW_UPDATE, block,
-    frame,
-};
+use super::raw::{DATA, END_HEADERS, END_STREAM, HEADERS, RESET, SETTINGS, block, frame};
 use super::upstream::in_clear;
 use crate::world::{World, until, within};
 
@@ -100,7 +97,7 @@ async fn f05_f22_an_answer_that_is_reset_is_never_a_whole_one() {
 }
 
 /// Answers one call with these frames, on stream 1. No library sends most of them: they are written by hand.
-async fn answering(frames: Vec<u8>) -> SocketAddr {
+pub async fn answering(frames: Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -179,43 +176,6 @@ async fn f23_an_answer_that_http_1_could_not_say_is_502() {
         let answer = world.get("h.test").await;
         world.assert_refused(&answer, 502, "UPSTREAM_ERROR", what).await;
         assert_eq!(answer.header("set-cookie"), None, "{what}");
-    }
-}
-
-/// Beside its head, an upstream may send what costs it little: it waits no longer for that, and nothing of it is kept.
-#[tokio::test]
-async fn f12_f14_floods_of_an_upstream_end_with_their_call_and_hold_little() {
-    let early = block(&[(":status", "103"), ("link", &"x".repeat(200))]);
-    let fields = block(&[("x-more", &"y".repeat(8000))]);
-    let good = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200")]));
-    let pushed = [&[0, 0, 0, 2][..], &block(&[(":method", "GET"), (":path", "/pushed")])].concat();
-    let again = |frame: Vec<u8>, times: usize| frame.repeat(times);
-    for (what, status, flood) in [
-        ("1xx heads", 504, again(frame(HEADERS, END_HEADERS, 1, &early), 20_000)),
-        ("PING", 504, again(frame(PING, 0, 0, &[0; 8]), 20_000)),
-        ("SETTINGS", 504, again(frame(SETTINGS, 0, 0, &[]), 20_000)),
-        ("windows", 504, again(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), 20_000)),
-        ("unknown frames", 504, again(frame(0x42, 0, 0, &[0; 100]), 20_000)),
-        (
-            "a head without an end",
-            502,
-            [frame(HEADERS, 0, 1, &early), again(frame(CONTINUATION, 0, 1, &fields), 1000)].concat(),
-        ),
-        ("pushed calls", 502, frame(PUSH_PROMISE, END_HEADERS, 1, &pushed)),
-        ("empty pieces", 200, [good.clone(), again(frame(DATA, 0, 1, &[]), 20_000)].concat()),
-        ("tiny pieces", 200, [good.clone(), again(frame(DATA, 0, 1, b"x"), 20_000)].concat()),
-    ] {
-        let route =
-            in_clear("h.test", answering(flood).await).replace("first_byte: 5s, idle: 5s", "first_byte: 1s, idle: 1s");
-        let (world, process) = World::new().await.route(&route).spawn().await;
-        world.assert_works(what).await;
-        let before = process.status_kib("RssAnon");
-        let answer = within(what, world.get("h.test")).await;
-        assert_eq!((answer.status, answer.complete), (status, status != 200), "{what}: {answer:?}");
-        let grown = process.status_kib("RssAnon").saturating_sub(before);
-        // What arrives at once: of the heads, two megabytes at a time.
-        assert!(grown < 8 << 10, "{what}: {grown} KiB more");
-        world.assert_works(what).await;
     }
 }
 
