@@ -22,6 +22,7 @@ mod rest;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
+pub mod transit;
 pub mod write_limit;
 
 use std::io;
@@ -39,7 +40,7 @@ use handle::Decision;
 use linger::Linger;
 use write_limit::WriteLimit;
 
-pub use handle::{Busy, Handle};
+pub use handle::{Busy, Handle, Held};
 
 /// The method of the stand-in request. The gate lets no caller's method with this character through.
 pub const REFUSED_METHOD: &str = "!";
@@ -48,8 +49,9 @@ pub const REFUSED_METHOD: &str = "!";
 const MAX_AHEAD: usize = 16 << 10;
 
 /// So much is read at once. hyper's buffer grows as long as it is filled, and what it holds of a body it hands on whole: a
-/// slow upstream would have pieces of that size waiting in every place before it.
-const MAX_READ: u64 = 16 << 10;
+/// slow reader would have pieces of that size waiting in every place before it. One byte less than would fill a buffer of
+/// 16 KiB, which so never becomes one of 32.
+pub const MAX_READ: u64 = (16 << 10) - 1;
 
 const STAND_IN: &[u8] = b"! / HTTP/1.1\r\nhost: refused\r\n\r\n";
 

@@ -125,7 +125,7 @@ impl Upstream {
 
     async fn ask(
         &self,
-        mut request: Request<Upload>,
+        mut request: Request<Box<Upload>>,
         progress: &Progress,
         timeouts: Timeouts,
     ) -> Result<Response<Body>, Error> {
@@ -139,7 +139,7 @@ impl Upstream {
             };
             let asked = until_head(pin!(line.ask(request)), progress, timeouts).await?;
             match asked {
-                Ok(answer) => return Ok(answer.map(|incoming| self.body(line, incoming, progress))),
+                Ok(answer) => return Ok(self.body(line, answer, progress)),
                 Err(mut error) => match error.take_message() {
                     // The upstream has closed a connection that waited, and has not seen anything of the call.
                     Some(unsent) if reused => request = unsent,
@@ -147,7 +147,7 @@ impl Upstream {
                 },
             }
         }
-        Ok(self.shared.ask(request, progress, timeouts).await?.map(Body::from))
+        Ok(Body::of(self.shared.ask(request, progress, timeouts).await?))
     }
 
     /// A new connection; `None` when the upstream would now rather speak HTTP/2 on it.
@@ -160,9 +160,9 @@ impl Upstream {
 
     /// An answer that comes before the end of the caller's body must not keep the rest of that from going up: a caller
     /// may take nothing of it until then. A task of its own drives the connection then.
-    fn body(&self, mut line: Box<Line>, incoming: Incoming, progress: &Progress) -> Body {
+    fn body(&self, mut line: Box<Line>, answer: Response<Incoming>, progress: &Progress) -> Response<Body> {
         if progress.ended_before(Instant::now()).is_some() {
-            return Body::over(line, incoming, self.pool.clone());
+            return answer.map(|incoming| Body::over(line, incoming, self.pool.clone()));
         }
         let pool = self.pool.clone();
         tokio::spawn(async move {
@@ -170,12 +170,12 @@ impl Upstream {
                 pool.put(line);
             }
         });
-        Body::from(incoming)
+        Body::of(answer)
     }
 }
 
 /// hyper leaves out a body of unknown length when the method rarely has one, unless it is told.
-fn frame(request: &mut Request<Upload>) {
+fn frame(request: &mut Request<Box<Upload>>) {
     let body = request.body();
     if !body.is_end_stream() && body.size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -11,14 +11,22 @@ use tokio::time::Instant;
 use super::Refusal;
 use super::deadline::passed;
 use super::pace::Pace;
+use super::transit::Transit;
 
 /// The service's end of a [`Gate`](super::Gate).
 #[derive(Debug, Clone, Default)]
 pub struct Handle(Arc<Shared>);
 
+/// A head of this size is never one too many, in bytes.
+const USUAL_HEAD: usize = 4 << 10;
+/// What the heads of all calls that go on over one connection may weigh beyond that. HTTP/1 has one at a time.
+const LARGE_HEADS: usize = 256 << 10;
+
 #[derive(Debug, Default)]
 struct Shared {
     refusal: Mutex<Option<Refusal>>,
+    /// What the heads of the calls that go on weigh beyond the usual.
+    heads: AtomicUsize,
     /// Answers on their way.
     busy: AtomicUsize,
     /// Requests that came to the service.
@@ -47,12 +55,17 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// The answer was asked for its next piece and gave one, or has none yet.
-    pub fn polled(&self, gave: bool) {
-        if let Some(pace) = &self.pace {
-            pace.polled(gave);
-        }
+    /// What the pieces of the answer are to be counted by, if by anything.
+    pub fn transit(&self) -> Option<&Transit> {
+        self.pace.as_ref().map(Pace::transit)
     }
+}
+
+/// The head of a call that goes on, counted as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    handle: Handle,
+    excess: usize,
 }
 
 /// What the bytes behind a head are, after which HTTP may end.
@@ -80,6 +93,19 @@ impl Handle {
         self.0.busy.fetch_add(1, Ordering::SeqCst);
         self.0.begun.fetch_add(1, Ordering::SeqCst);
         Busy { handle: self.clone(), pace: Pace::of_this_task() }
+    }
+
+    /// Counts a head of so many bytes among those of the calls that go on, if there is room for it: whatever a connection
+    /// to an upstream has written at once, its buffer keeps the size of.
+    pub fn hold(&self, head: usize) -> Result<Held, Refusal> {
+        let held = Held { handle: self.clone(), excess: head.saturating_sub(USUAL_HEAD) };
+        let before = self.0.heads.fetch_add(held.excess, Ordering::SeqCst);
+        if held.excess > 0 && before + held.excess > LARGE_HEADS {
+            return Err(Refusal::HeadersTooLarge(
+                "the header fields of this connection's calls are too large together",
+            ));
+        }
+        Ok(held)
     }
 
     /// The bytes behind this request's head are no longer HTTP: they are handed on untouched. Only for a request
@@ -150,6 +176,12 @@ impl Handle {
     }
 }
 
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.handle.0.heads.fetch_sub(self.excess, Ordering::SeqCst);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.handle.rest().quiet_since = Some(Instant::now());
@@ -161,6 +193,18 @@ impl Drop for Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e16_large_heads_of_one_connection_have_a_limit_together_and_usual_ones_have_none() {
+        let handle = Handle::default();
+        let large: Vec<_> = (0..4).map(|_| handle.hold(USUAL_HEAD + LARGE_HEADS / 4).unwrap()).collect();
+        assert!(handle.hold(USUAL_HEAD + 1).is_err());
+        let usual: Vec<_> = (0..100).map(|_| handle.hold(USUAL_HEAD).unwrap()).collect();
+        drop(large);
+        assert!(handle.hold(USUAL_HEAD + LARGE_HEADS).is_ok(), "a refused head is not counted");
+        drop(usual);
+        assert_eq!(handle.0.heads.load(Ordering::SeqCst), 0);
+    }
 
     #[test]
     fn the_end_of_an_answer_decides_only_about_its_own_request() {

@@ -10,19 +10,19 @@ use super::head::{MAX_FIELD_LINE, check_method, parse_length};
 use super::{Limits, Refusal, target};
 
 /// Checks a request and brings it into the form of HTTP/1. `scheme` is what the connection is: `http` in clear,
-/// `https` under TLS.
-pub fn check<B>(request: &mut Request<B>, scheme: &str, limits: &Limits) -> Result<(), Refusal> {
+/// `https` under TLS. Comes back with what all field lines weigh together, in bytes.
+pub fn check<B>(request: &mut Request<B>, scheme: &str, limits: &Limits) -> Result<usize, Refusal> {
     if *request.method() == Method::CONNECT {
         return Err(Refusal::Malformed("CONNECT is taken over HTTP/1.1 only"));
     }
     check_method(request.method().as_str().as_bytes())?;
-    check_fields(request.headers(), limits)?;
+    let weight = check_fields(request.headers(), limits)?;
     check_uri(request, scheme, limits)?;
     host(request)?;
     join_cookies(request.headers_mut())?;
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = target.map(Uri::from).ok_or(Refusal::Target("the request has no path"))?;
-    Ok(())
+    Ok(weight)
 }
 
 fn check_uri<B>(request: &Request<B>, scheme: &str, limits: &Limits) -> Result<(), Refusal> {
@@ -38,7 +38,7 @@ fn check_uri<B>(request: &Request<B>, scheme: &str, limits: &Limits) -> Result<(
     target::check(request.method().as_str().as_bytes(), path, false)
 }
 
-fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
+fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<usize, Refusal> {
     if headers.len() > limits.max_headers {
         return Err(Refusal::HeadersTooLarge("too many header fields"));
     }
@@ -64,7 +64,7 @@ fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
             return Err(Refusal::Malformed("Content-Length appears twice"));
         }
     }
-    Ok(())
+    Ok(together)
 }
 
 /// `:authority` becomes `Host`; when both are there they say the same (RFC 9113 section 8.3.1). What it says is
@@ -111,7 +111,7 @@ mod tests {
 
     fn judge(uri: &str, fields: &[(&'static str, &[u8])]) -> Result<Request<()>, Refusal> {
         let mut request = request(uri, fields);
-        check(&mut request, "http", &Limits::default()).map(|()| request)
+        check(&mut request, "http", &Limits::default()).map(|_| request)
     }
 
     #[test]

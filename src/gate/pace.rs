@@ -1,23 +1,23 @@
 //! How long one answer may stand still because its caller takes nothing of it.
 //!
-//! In HTTP/1 that is a socket that takes nothing, see [`WriteLimit`](super::write_limit::WriteLimit). In HTTP/2 the socket is shared, and a caller
-//! stops one answer by giving its stream no window.
+//! In HTTP/1 that is a socket that takes nothing, see [`WriteLimit`](super::write_limit::WriteLimit). In HTTP/2 the socket is
+//! shared, and a caller stops one answer by giving its stream no window.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::deadline::passed;
+use super::transit::Transit;
 
 tokio::task_local! {
     static PACE: Pace;
 }
 
-/// When the last piece of an answer was handed over that has not been taken yet.
+/// What of an answer is under way.
 #[derive(Debug, Clone, Default)]
-pub struct Pace(Arc<Mutex<Option<Instant>>>);
+pub struct Pace(Transit);
 
 impl Pace {
     /// That of the stream which this task serves; `None` where none is kept.
@@ -25,9 +25,9 @@ impl Pace {
         PACE.try_with(Pace::clone).ok()
     }
 
-    /// Whoever sends the answer asks for a piece only when the one before is on its way.
-    pub fn polled(&self, gave: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = gave.then(Instant::now);
+    /// What the pieces of the answer are counted by.
+    pub fn transit(&self) -> &Transit {
+        &self.0
     }
 
     /// Serves a stream and gives it up when a piece of its answer has not been taken within `limit`.
@@ -44,8 +44,7 @@ impl Pace {
         let mut deadline = Instant::now() + limit;
         loop {
             passed(deadline).await;
-            let given = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            deadline = given.unwrap_or_else(Instant::now) + limit;
+            deadline = self.0.stands_since().unwrap_or_else(Instant::now) + limit;
             if deadline <= Instant::now() {
                 return;
             }
@@ -55,6 +54,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
@@ -66,11 +67,12 @@ mod tests {
             let pace = Pace::of_this_task().unwrap();
             // An upstream that takes an hour is no stall of the caller's.
             tokio::time::sleep(LIMIT * 60).await;
-            pace.polled(true);
+            let piece = || pace.transit().carry(Bytes::from_static(b"piece"));
+            let taken = piece();
             tokio::time::sleep(LIMIT / 2).await;
-            pace.polled(false);
+            drop(taken);
             tokio::time::sleep(LIMIT * 2).await;
-            pace.polled(true);
+            let _left = piece();
             std::future::pending().await
         };
         Pace::serve(LIMIT, stream).await;

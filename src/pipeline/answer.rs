@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use crate::audit::Record;
 use crate::error::{Code, Error};
-use crate::gate::Busy;
 use crate::gate::deadline::Deadline;
+use crate::gate::transit::Transit;
+use crate::gate::{Busy, Held};
 use crate::redact::body::Broken;
 use crate::request::trailers::TooMany;
 use crate::request::{fields, trailers};
@@ -32,6 +33,8 @@ pub struct Answer {
     record: Option<Box<Record>>,
     /// Keeps the connection from being taken for idle.
     busy: Option<Busy>,
+    /// Counts the request's head among those of its connection.
+    head: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -53,13 +56,19 @@ pub enum BrokenOff {
 
 impl Answer {
     pub fn upstream(body: upstream::Searched, idle: Duration) -> Answer {
-        Answer { body: Source::Upstream { body, idle, timer: None }, broken: None, record: None, busy: None }
+        Answer {
+            body: Source::Upstream { body, idle, timer: None },
+            broken: None,
+            record: None,
+            busy: None,
+            head: None,
+        }
     }
 
     /// An answer of our own.
     pub fn own(body: Vec<u8>) -> Answer {
         let body = (!body.is_empty()).then(|| body.into());
-        Answer { body: Source::Own(body), broken: None, record: None, busy: None }
+        Answer { body: Source::Own(body), broken: None, record: None, busy: None, head: None }
     }
 
     /// Gives the record to the body, which ends it.
@@ -79,10 +88,22 @@ impl Answer {
         self
     }
 
+    /// The same for the place of the request's head.
+    pub fn holding(mut self, head: Held) -> Answer {
+        self.head = Some(head);
+        self
+    }
+
+    fn transit(&self) -> Option<&Transit> {
+        self.busy.as_ref().and_then(Busy::transit)
+    }
+
     fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
         // Nothing follows trailers, and nobody asks whether it does.
         let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
-        let ended = frame.is_none() || trailers || self.is_end_stream();
+        // Nor behind the last byte of a length, where trailers are still to come.
+        let full = self.size_hint().exact() == Some(0);
+        let ended = frame.is_none() || trailers || full || self.is_end_stream();
         let Some(record) = &mut self.record else { return };
         if self.body.reflected() {
             record.reflected();
@@ -154,6 +175,9 @@ impl Body for Answer {
             answer.note(&frame);
             return Poll::Ready(frame);
         }
+        if let Some(transit) = answer.transit() {
+            ready!(transit.poll_room(cx));
+        }
         let mut polled = answer.body.poll_frame(cx);
         if let Poll::Ready(Some(Err(broken))) = polled {
             // hyper drops what it has not sent yet when a body fails, the answer's head for one; it sends when it has to wait.
@@ -161,12 +185,10 @@ impl Body for Answer {
             cx.waker().wake_by_ref();
             polled = Poll::Pending;
         }
-        if let Some(busy) = &answer.busy {
-            busy.polled(matches!(polled, Poll::Ready(Some(Ok(_)))));
-        }
-        let frame = std::task::ready!(polled);
+        let frame = ready!(polled);
         answer.note(&frame);
-        Poll::Ready(frame)
+        let Some(transit) = answer.transit() else { return Poll::Ready(frame) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| transit.carry(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -159,8 +159,9 @@ impl Service<'_> {
     /// As `answer`, for what the gate has not seen.
     async fn answer_http2(&self, mut request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let to_head = *request.method() == Method::HEAD;
-        let answer = match gate::message::check(&mut request, self.connection.scheme(), &self.http.limits) {
-            Ok(()) => self.answer(request).await?,
+        let checked = gate::message::check(&mut request, self.connection.scheme(), &self.http.limits);
+        let answer = match checked.and_then(|head| self.handle.hold(head)) {
+            Ok(head) => self.answer(request).await?.map(|answer| answer.holding(head)),
             Err(refusal) => {
                 let busy = self.handle.busy();
                 let refused = self.http.pipeline.refuse(refusal.into(), self.connection);

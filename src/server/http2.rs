@@ -22,7 +22,7 @@ use crate::pipeline::{Answer, caught};
 /// Streams of one connection at a time.
 const MAX_STREAMS: u32 = 100;
 /// What a caller may send ahead of what an upstream takes: per stream, and for all of them together. Callers are near.
-const STREAM_WINDOW: u32 = 128 << 10;
+const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What is held of one answer that its caller does not take.
 const SEND_BUFFER: usize = 16 << 10;

@@ -13,7 +13,7 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -22,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 use super::guard::{Consent, Own};
 use super::resolve::Resolver;
 use crate::error::Fault;
+use crate::gate::MAX_READ;
 use crate::gate::deadline::timeout;
 use crate::gate::write_limit::WriteLimit;
 use crate::route::{Http2, Route, Scheme};
@@ -311,7 +312,10 @@ impl Connection for Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.get_mut().io, poll_read(cx, buf))
+        match &mut self.get_mut().io {
+            Io::Plain(tcp) => Pin::new(&mut tcp.take(MAX_READ)).poll_read(cx, buf),
+            Io::Tls(tls) => Pin::new(&mut tls.take(MAX_READ)).poll_read(cx, buf),
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use super::upload::Upload;
 /// A connection that carries one call at a time.
 #[derive(Debug)]
 pub struct Line {
-    sender: SendRequest<Upload>,
+    sender: SendRequest<Box<Upload>>,
     /// `None` once it has ended.
-    connection: Option<Connection<TokioIo<Stream>, Upload>>,
+    connection: Option<Connection<TokioIo<Stream>, Box<Upload>>>,
 }
 
 impl Line {
@@ -32,7 +32,10 @@ impl Line {
 
     /// Sends the request and waits for its answer's head. The error has the request in it as long as nothing of it was
     /// sent.
-    pub async fn ask(&mut self, request: Request<Upload>) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+    pub async fn ask(
+        &mut self,
+        request: Request<Box<Upload>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Box<Upload>>>> {
         // It is ready only after the connection was driven, so nobody has to be woken for it; nor may the runtime's budget
         // make it wait for a wake-up that nobody would get.
         let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
@@ -70,7 +73,7 @@ impl Line {
 }
 
 /// A connection that has ended is let go at once, which answers whoever still waits for something from it.
-fn drive(connection: &mut Option<Connection<TokioIo<Stream>, Upload>>, cx: &mut Context<'_>) {
+fn drive(connection: &mut Option<Connection<TokioIo<Stream>, Box<Upload>>>, cx: &mut Context<'_>) {
     let Some(running) = connection else { return };
     if let Poll::Ready(ended) = Pin::new(running).poll(cx) {
         if let Err(error) = ended {

@@ -19,8 +19,8 @@ use crate::error::{Error, Fault};
 use crate::route::{Http2, Route, Scheme, Timeouts};
 
 /// What one HTTP/2 answer may be ahead of its caller.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// A hundred times that, and more: callers that take nothing must not stop the answers of the others.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Hundreds of times that: callers that take nothing must not stop the answers of the others.
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// What is held of one body that an HTTP/2 upstream does not take.
 const SEND_BUFFER: usize = 16 << 10;
@@ -31,7 +31,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// A route's client for both versions.
 #[derive(Debug)]
 pub struct Shared {
-    client: legacy::Client<Dialer, Upload>,
+    client: legacy::Client<Dialer, Box<Upload>>,
     scheme: UriScheme,
     authority: Authority,
 }
@@ -64,7 +64,7 @@ impl Shared {
     /// Sends a request in origin form with `Host` and waits for its answer's head.
     pub async fn ask(
         &self,
-        mut request: Request<Upload>,
+        mut request: Request<Box<Upload>>,
         progress: &Progress,
         timeouts: Timeouts,
     ) -> Result<Response<Incoming>, Error> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use crate::gate::deadline::Deadline;
+use crate::gate::pace::Pace;
+use crate::gate::transit::Transit;
 use crate::request::Trailers;
 use crate::request::trailers::TooMany;
 use crate::route::Route;
@@ -33,6 +35,8 @@ pub struct Upload {
     idle: Duration,
     timer: Option<Deadline>,
     progress: Progress,
+    /// What an HTTP/2 caller has sent ahead of the upstream; over HTTP/1 the caller's socket waits with the upstream's.
+    transit: Option<Transit>,
     trailers: Trailers,
     route: Arc<Route>,
 }
@@ -77,10 +81,13 @@ impl Progress {
 }
 
 impl Upload {
-    pub fn new(body: Incoming, trailers: Trailers, route: Arc<Route>) -> (Upload, Progress) {
+    /// Boxed: the library keeps room for many requests on each connection, as they are.
+    pub fn new(body: Incoming, trailers: Trailers, route: Arc<Route>) -> (Box<Upload>, Progress) {
         let progress = Progress((!body.is_end_stream()).then(|| Arc::new(Mutex::new(State::Moving(None)))));
         let idle = route.timeouts.idle;
-        (Upload { body, idle, timer: None, progress: progress.clone(), trailers, route }, progress)
+        let transit = Pace::of_this_task().map(|_| Transit::default());
+        let upload = Upload { body, idle, timer: None, progress: progress.clone(), transit, trailers, route };
+        (Box::new(upload), progress)
     }
 
     fn clean(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, TooMany> {
@@ -96,6 +103,9 @@ impl Body for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let upload = self.get_mut();
+        if let Some(transit) = &upload.transit {
+            ready!(transit.poll_room(cx));
+        }
         loop {
             match Pin::new(&mut upload.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
@@ -112,9 +122,14 @@ impl Body for Upload {
                     } else {
                         upload.progress.set(State::Moving(Some(Instant::now())));
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    let Some(transit) = &upload.transit else { return Poll::Ready(Some(Ok(frame))) };
+                    return Poll::Ready(Some(Ok(frame.map_data(|bytes| transit.carry(bytes)))));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Broken::Framing(error.to_string())))),
+                // The library takes a reset for an end when its reason is `NO_ERROR`.
+                Poll::Ready(None) if upload.transit.is_some() && !upload.body.is_end_stream() => {
+                    return Poll::Ready(Some(Err(Broken::Framing("the stream was reset".to_owned()))));
+                }
                 Poll::Ready(None) => {
                     upload.progress.end();
                     return Poll::Ready(None);

@@ -66,7 +66,7 @@ impl Upstreams {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer::check(&answer)?;
             answer::strip(&mut answer);
-            let mut answer = redact::Body::search(answer.map(Body::from), outgoing.watch)?;
+            let mut answer = redact::Body::search(Body::of(answer), outgoing.watch)?;
             answer.body_mut().look_ahead().await?;
             return Ok(Reply::Answered(answer));
         }

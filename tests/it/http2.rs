@@ -271,3 +271,22 @@ async fn e19_an_answer_that_is_not_taken_holds_little_and_ends() {
     assert!(world.audit().iter().all(|record| record["complete"] == false), "{:?}", world.audit());
     until("the upstream's connections' end", || world.a.open() == 0).await;
 }
+
+/// A stream may be reset for no error; what came of its body is no whole one for all that.
+#[tokio::test]
+async fn e09_a_body_that_its_caller_resets_never_ends_at_the_upstream() {
+    let world = World::new().await.start().await;
+    let head = [(":method", "POST"), (":scheme", "http"), (":authority", "proxy.test"), (":path", "/x")];
+    for reason in [0, 8] {
+        let mut raw = Raw::open(&world).await;
+        raw.send(frame(HEADERS, raw::END_HEADERS, 1, &frames::pseudo(&world, &head))).await;
+        let before = world.a.bytes();
+        let sent = || String::from_utf8_lossy(&world.a.everything()[before..]).into_owned();
+        raw.send(frame(raw::DATA, 0, 1, b"part")).await;
+        until("the part", || sent().contains("part")).await;
+        raw.send(frame(RESET, 0, 1, &[0, 0, 0, reason])).await;
+        until("the upstream's connection's end", || world.a.open() == 0).await;
+        let everything = sent();
+        assert!(!everything.contains("\r\n0\r\n"), "reason {reason}: {everything}");
+    }
+}

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use http::Response;
+use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::raw::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, block, frame};
+use super::peer::{Peer, empty, request};
+use super::raw::{DATA, END_HEADERS, END_STREAM, HEADERS, RESET, SETTINGS, block, frame};
 use super::upstream::in_clear;
 use crate::world::{World, until, within};
 
@@ -94,7 +96,66 @@ async fn f05_f22_an_answer_that_is_reset_is_never_a_whole_one() {
     assert_eq!(world.audit()[0]["complete"], false);
 }
 
-/// No library sends such heads: they are written by hand.
+/// Answers one call with these frames, on stream 1. No library sends most of them: they are written by hand.
+pub async fn answering(frames: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        // Once the request is there: its head is the only frame of that kind.
+        let mut peer = super::raw::Raw { stream, held: Vec::new() };
+        peer.skip(super::raw::PREFACE.len()).await;
+        peer.next_of(HEADERS).await;
+        peer.send(frames).await;
+        while peer.next().await.is_some() {}
+    });
+    address
+}
+
+/// RFC 9113 section 8.1.1. What was announced may be there in full when the stream turns out to be wrong, and a caller over
+/// HTTP/1.1 would take it for the whole answer.
+#[tokio::test]
+async fn f05_an_answer_that_its_stream_does_not_end_cleanly_is_never_a_whole_one() {
+    let head =
+        |fields: &[(&str, &str)]| frame(HEADERS, END_HEADERS, 1, &block(&[&[(":status", "200")], fields].concat()));
+    let five = head(&[("content-length", "5")]);
+    let data = |bytes: &[u8], flags: u8| frame(DATA, flags, 1, bytes);
+    let reset = |reason: u8| frame(RESET, 0, 1, &[0, 0, 0, reason]);
+    let (no_error, cancel) = (0, 8);
+    let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[("x-sum", "1")]));
+    for (what, whole, frames) in [
+        ("a piece more", false, [five.clone(), data(b"hello", 0), data(b"more", END_STREAM)].concat()),
+        ("a piece that is too long", false, [five.clone(), data(b"hellomore", END_STREAM)].concat()),
+        ("too little", false, [five.clone(), data(b"hell", END_STREAM)].concat()),
+        ("a reset behind the last byte", false, [five.clone(), data(b"hello", 0), reset(cancel)].concat()),
+        ("a reset without an error", false, [five.clone(), data(b"hello", 0), reset(no_error)].concat()),
+        ("a reset of what has no length", false, [head(&[]), data(b"hello", 0), reset(no_error)].concat()),
+        ("an end with the last byte", true, [five.clone(), data(b"hello", END_STREAM)].concat()),
+        ("an end of its own", true, [five.clone(), data(b"hel", 0), data(b"lo", 0), data(b"", END_STREAM)].concat()),
+        ("empty pieces", true, [five.clone(), data(b"hello", 0), data(b"", 0), data(b"", END_STREAM)].concat()),
+        ("trailers", true, [five.clone(), data(b"hello", 0), trailers].concat()),
+        ("a reset behind the end", true, [five.clone(), data(b"hello", END_STREAM), reset(no_error)].concat()),
+    ] {
+        let to = async || World::new().await.route(&in_clear("h.test", answering(frames.clone()).await)).start().await;
+        let world = to().await;
+        let answer = world.send(world.request_to("h.test", "GET", "/x", "")).await;
+        assert_eq!((answer.status, answer.complete), (200, whole), "{what}: {answer:?}");
+        assert!(!whole || answer.text() == "hello", "{what}: {answer:?}");
+        assert!(!answer.text().contains("more"), "{what}: {answer:?}");
+        until("the record", || world.audit().len() == 1).await;
+        assert_eq!(world.audit()[0]["complete"], whole, "{what}");
+
+        let world = to().await;
+        let call = request(&world, "GET", "/x", "h.test").body(empty()).unwrap();
+        let body = Peer::connect(&world).await.begin(call).await.unwrap().into_body();
+        let body = within(what, body.collect()).await.map(|body| body.to_bytes());
+        assert_eq!(body.as_ref().ok().map(|body| &body[..]), whole.then_some(&b"hello"[..]), "{what}, over HTTP/2");
+        until("the record", || world.audit().len() == 1).await;
+        assert_eq!(world.audit()[0]["complete"], whole, "{what}, over HTTP/2");
+    }
+}
+
 #[tokio::test]
 async fn f23_an_answer_that_http_1_could_not_say_is_502() {
     let fine = [(":status", "200")];
@@ -110,19 +171,7 @@ async fn f23_an_answer_that_http_1_could_not_say_is_502() {
         ("407", &[(":status", "407")]),
         ("999", &[(":status", "999")]),
     ] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields));
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-            // Once the request is there: its head is the only frame of that kind.
-            let mut peer = super::raw::Raw { stream, held: Vec::new() };
-            peer.skip(super::raw::PREFACE.len()).await;
-            peer.next_of(HEADERS).await;
-            peer.send(head).await;
-            while peer.next().await.is_some() {}
-        });
+        let address = answering(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields))).await;
         let world = World::new().await.route(&in_clear("h.test", address)).start().await;
         let answer = world.get("h.test").await;
         world.assert_refused(&answer, 502, "UPSTREAM_ERROR", what).await;

@@ -1,11 +1,14 @@
-//! Rows E13 to E18: peers that send what costs them nothing. The connection ends, memory stays, others are served.
+//! Rows E13 to E18, and the same of upstreams: peers that send what costs them nothing. The connection or the call ends, memory
+//! stays, others are served.
 
+use super::faults::answering;
 use super::frames::good;
 use super::peer::{Peer, empty, request};
 use super::raw::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, PRIORITY, RESET, Raw, SETTINGS,
-    WINDOW_UPDATE, block, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, PRIORITY, PUSH_PROMISE, RESET, Raw,
+    SETTINGS, WINDOW_UPDATE, block, frame,
 };
+use super::upstream::in_clear;
 use crate::world::recorder::Step;
 use crate::world::{World, until, within};
 
@@ -84,4 +87,41 @@ async fn e16_fields_count_as_they_weigh_in_memory() {
     world.assert_nothing_sent("a bomb");
     let grown = process.status_kib("VmHWM").saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more");
+}
+
+/// Beside its head, an upstream may send what costs it little: it waits no longer for that, and nothing of it is kept.
+#[tokio::test]
+async fn f12_f14_floods_of_an_upstream_end_with_their_call_and_hold_little() {
+    let early = block(&[(":status", "103"), ("link", &"x".repeat(200))]);
+    let fields = block(&[("x-more", &"y".repeat(8000))]);
+    let good = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200")]));
+    let pushed = [&[0, 0, 0, 2][..], &block(&[(":method", "GET"), (":path", "/pushed")])].concat();
+    let again = |frame: Vec<u8>, times: usize| frame.repeat(times);
+    for (what, status, flood) in [
+        ("1xx heads", 504, again(frame(HEADERS, END_HEADERS, 1, &early), 20_000)),
+        ("PING", 504, again(frame(PING, 0, 0, &[0; 8]), 20_000)),
+        ("SETTINGS", 504, again(frame(SETTINGS, 0, 0, &[]), 20_000)),
+        ("windows", 504, again(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), 20_000)),
+        ("unknown frames", 504, again(frame(0x42, 0, 0, &[0; 100]), 20_000)),
+        (
+            "a head without an end",
+            502,
+            [frame(HEADERS, 0, 1, &early), again(frame(CONTINUATION, 0, 1, &fields), 1000)].concat(),
+        ),
+        ("pushed calls", 502, frame(PUSH_PROMISE, END_HEADERS, 1, &pushed)),
+        ("empty pieces", 200, [good.clone(), again(frame(DATA, 0, 1, &[]), 20_000)].concat()),
+        ("tiny pieces", 200, [good.clone(), again(frame(DATA, 0, 1, b"x"), 20_000)].concat()),
+    ] {
+        let route =
+            in_clear("h.test", answering(flood).await).replace("first_byte: 5s, idle: 5s", "first_byte: 1s, idle: 1s");
+        let (world, process) = World::new().await.route(&route).spawn().await;
+        world.assert_works(what).await;
+        let before = process.status_kib("RssAnon");
+        let answer = within(what, world.get("h.test")).await;
+        assert_eq!((answer.status, answer.complete), (status, status != 200), "{what}: {answer:?}");
+        let grown = process.status_kib("RssAnon").saturating_sub(before);
+        // What arrives at once: of the heads, two megabytes at a time.
+        assert!(grown < 8 << 10, "{what}: {grown} KiB more");
+        world.assert_works(what).await;
+    }
 }
