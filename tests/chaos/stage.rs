@@ -14,9 +14,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::canary::Canary;
-use crate::cast::{CREDENTIAL, KINDS, Kind, SECRET, STORE_TOKEN};
+use crate::cast::{CREDENTIAL, EVERYBODY, KINDS, Kind, SECRET, STORE_TOKEN, Who};
 use crate::ledger::Ledger;
 use crate::plan::{Phase, Script};
+use crate::relays::Relay;
 use crate::services::{Played, Service};
 use crate::site::Site;
 
@@ -28,7 +29,7 @@ pub struct Stage {
     pub ledger: Ledger,
     pub api_server: Arc<Played>,
     pub store: Arc<Played>,
-    pub upstreams: [Arc<Site>; 3],
+    pub upstreams: [Arc<Site>; KINDS.len()],
     /// The secrets, the callers' credentials, our own.
     pub secrets: Canary,
     pub credentials: Canary,
@@ -39,9 +40,11 @@ pub struct Stage {
     begun: AtomicU64,
 }
 
-/// Where the program listens and whom its tunnels' callers trust.
+/// Where the program listens, the relays before it, and whom its tunnels' callers trust.
 pub struct Proxy {
     pub address: SocketAddr,
+    /// In the order of [`EVERYBODY`].
+    pub relays: Vec<Relay>,
     pub http1: TlsConnector,
     pub http2: TlsConnector,
 }
@@ -53,7 +56,7 @@ impl Stage {
             ledger: Ledger::default(),
             api_server: Arc::new(Played::new(Service::ApiServer)),
             store: Arc::new(Played::new(Service::Store)),
-            upstreams: [Site::new(), Site::new(), Site::new()],
+            upstreams: KINDS.map(|_| Site::new()),
             secrets: Canary::new("a secret", SECRET),
             credentials: Canary::new("a credential", CREDENTIAL),
             own: Canary::new("a token of our own", STORE_TOKEN),
@@ -64,9 +67,14 @@ impl Stage {
         })
     }
 
-    /// The next request's number.
+    /// The number of the next request, or of the first of the next pipeline.
     pub fn next(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::Relaxed)
+        loop {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed);
+            if self.script.pipeline(number).is_none_or(|pipeline| pipeline.first == number) {
+                return number;
+            }
+        }
     }
 
     pub fn phase(&self) -> Phase {
@@ -79,6 +87,11 @@ impl Stage {
 
     pub fn proxy(&self) -> &Proxy {
         self.proxy.get().expect("the program was started")
+    }
+
+    pub fn relay(&self, who: Who) -> &Relay {
+        let place = EVERYBODY.iter().position(|other| *other == who).unwrap_or(0);
+        &self.proxy().relays[place]
     }
 
     /// Everybody opens the curtain.

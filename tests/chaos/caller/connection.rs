@@ -27,7 +27,8 @@ pub struct Line {
     pub last: Option<u64>,
 }
 
-/// What a request may share a connection with: in a tunnel, those of the same caller to the same host.
+/// What a request may share a connection with: in a tunnel, those of the same caller to the same host; those of the same
+/// caller's relay; else all.
 type Key = Option<(Way, &'static str, String)>;
 
 /// What one caller keeps.
@@ -45,7 +46,8 @@ pub enum Refused {
 }
 
 fn key(plan: &Plan) -> Key {
-    plan.way.is_tunnel().then(|| (plan.way, plan.who.name(), plan.host()))
+    let host = if plan.way.is_tunnel() { plan.host() } else { String::new() };
+    (plan.way.is_tunnel() || plan.way.is_relayed()).then(|| (plan.way, plan.who.name(), host))
 }
 
 impl Connections {
@@ -107,7 +109,8 @@ fn broken(error: impl std::fmt::Display) -> Refused {
 }
 
 async fn open(plan: &Plan, stage: &Stage) -> Result<Box<dyn Io>, Refused> {
-    let stream = TcpStream::connect(stage.proxy().address).await.map_err(broken)?;
+    let address = if plan.way.is_relayed() { stage.relay(plan.who).address } else { stage.proxy().address };
+    let stream = TcpStream::connect(address).await.map_err(broken)?;
     stream.set_nodelay(true).map_err(broken)?;
     if !plan.way.is_tunnel() {
         return Ok(Box::new(stream));
@@ -121,14 +124,19 @@ async fn open(plan: &Plan, stage: &Stage) -> Result<Box<dyn Io>, Refused> {
 /// What is on the other side of a good CONNECT.
 async fn tunnel(stream: TcpStream, plan: &Plan, stage: &Stage) -> Result<TcpStream, Refused> {
     let mut wire = Wire::new(stream);
-    wire.stream.write_all(speech::connect(plan).as_bytes()).await.map_err(broken)?;
+    wire.stream.write_all(speech::connect(plan, stage).as_bytes()).await.map_err(broken)?;
     let head = wire.head().await.map_err(broken)?;
     let status = head.line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     if status == 200 {
-        let claim = Claim::Exact { status, complete: true, allowed: None };
-        stage.ledger.claim(&format!("t-{}", plan.number), claim);
+        stage.ledger.claim(&format!("t-{}", plan.number), Claim::tunnel());
         return if wire.is_empty() { Ok(wire.stream) } else { Err(broken("bytes before the tunnel's first")) };
     }
     let body = wire.body(head.framing().unwrap_or(Framing::Close), usize::MAX).await;
-    Err(Refused::Answered(Answer { status, fields: head.fields, body: body.bytes, complete: body.whole }))
+    Err(Refused::Answered(Answer {
+        status,
+        fields: head.fields,
+        body: body.bytes,
+        complete: body.whole,
+        ..Answer::default()
+    }))
 }
