@@ -98,7 +98,7 @@ pub async fn work(stage: Arc<Stage>, shift: Shift) {
 /// What came of each request.
 async fn call(plans: &[Plan], connections: &mut Connections, stage: &Stage) -> Vec<Got> {
     match plans {
-        [plan] if plan.way.is_http2() => vec![http2::call(plan, connections, stage).await],
+        [plan] if plan.way.is_http2() => vec![http2::call(plan, stage).await],
         [plan] => vec![http1::call(plan, connections, stage).await],
         _ => pipeline::call(plans, connections, stage).await,
     }

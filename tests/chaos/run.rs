@@ -96,7 +96,7 @@ async fn go(run: Run, program: &Program, stage: &Arc<Stage>) -> Vec<(f64, Sample
             }
         }
     }
-    stage.shared.iter().for_each(|shared| drop(shared.lock().unwrap().take()));
+    stage.shared.lock().unwrap().clear();
     samples
 }
 

@@ -2,17 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::caller::connection::Shared;
 use crate::canary::Canary;
 use crate::cast::{CREDENTIAL, EVERYBODY, KINDS, Kind, SECRET, STORE_TOKEN, Who};
 use crate::ledger::Ledger;
@@ -20,9 +19,6 @@ use crate::plan::{Phase, Script};
 use crate::relays::Relay;
 use crate::services::{Played, Service};
 use crate::site::Site;
-
-/// Connections in clear by HTTP/2 that all callers share, so that the calls of several are on one at a time.
-pub const SHARED: usize = 4;
 
 pub struct Stage {
     pub script: Script,
@@ -36,7 +32,7 @@ pub struct Stage {
     pub own: Canary,
     pub authority: Authority,
     pub proxy: OnceLock<Proxy>,
-    pub shared: [Mutex<Option<SendRequest<Bytes>>>; SHARED],
+    pub shared: Shared,
     begun: AtomicU64,
 }
 
@@ -62,7 +58,7 @@ impl Stage {
             own: Canary::new("a token of our own", STORE_TOKEN),
             authority: Authority::new(),
             proxy: OnceLock::new(),
-            shared: Default::default(),
+            shared: Shared::default(),
             begun: AtomicU64::new(0),
         })
     }

@@ -69,6 +69,10 @@ fn judge(arrived: &Arrived, kind: Kind, plan: &Plan) -> Result<(), String> {
     if (arrived.method, arrived.target, arrived.host) != (expected.0, &*expected.1, &*expected.2) || kind != plan.kind {
         return Err(format!("I2: not what was asked for, {plan:?}"));
     }
+    let upgrade = arrived.fields.iter().find(|(name, _)| *name == "upgrade").map(|(_, value)| *value);
+    if upgrade != plan.socket.map(|_| "websocket") {
+        return Err(format!("I2: another upgrade than was asked for, {plan:?}"));
+    }
     let (name, before, after) = kind.template();
     let injected: Vec<&str> = arrived.fields.iter().filter(|(n, _)| *n == name).map(|(_, value)| *value).collect();
     let secret = format!("{before}{}{after}", kind.secret(plan.who));

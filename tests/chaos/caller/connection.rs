@@ -1,6 +1,7 @@
 //! Connections to the proxy, and those that a caller keeps.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use crate::plan::Plan;
 use crate::stage::Stage;
 use crate::wire::{Framing, Wire};
 
+/// So many connections by HTTP/2 of a kind.
+const SIDE_BY_SIDE: u64 = 4;
+
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
@@ -29,14 +33,16 @@ pub struct Line {
 
 /// What a request may share a connection with: in a tunnel, those of the same caller to the same host; those of the same
 /// caller's relay; else all.
-type Key = Option<(Way, &'static str, String)>;
+pub type Key = Option<(Way, &'static str, String)>;
 
 /// What one caller keeps.
 #[derive(Default)]
 pub struct Connections {
     lines: HashMap<Key, (Line, Instant)>,
-    streams: HashMap<Key, (SendRequest<Bytes>, Instant)>,
 }
+
+/// Connections of HTTP/2 that all callers share, so that streams of several are on one at a time, and when each was used.
+pub type Shared = Mutex<HashMap<(Key, u64), (SendRequest<Bytes>, Instant)>>;
 
 /// No connection: why, or the proxy's answer to CONNECT.
 #[derive(Debug)]
@@ -66,30 +72,25 @@ impl Connections {
         self.lines.insert(key(plan), (line, Instant::now()));
     }
 
-    /// The same for HTTP/2. In clear it is shared by all callers.
-    pub async fn stream(&mut self, plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
-        let kept = match plan.way {
-            Way::H2c => shared(plan, stage).lock().unwrap().clone(),
-            _ => self.streams.remove(&key(plan)).filter(|(_, used)| used.elapsed() < KEPT).map(|(kept, _)| kept),
-        };
-        if let Some(kept) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
+    /// The same for HTTP/2.
+    pub async fn stream(plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
+        let at = (key(plan), plan.number % SIDE_BY_SIDE);
+        let kept = stage.shared.lock().unwrap().get(&at).filter(|(_, used)| used.elapsed() < KEPT).cloned();
+        if let Some((kept, _)) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
             && let Ok(ready) = kept.ready().await
         {
+            if let Some((_, used)) = stage.shared.lock().unwrap().get_mut(&at) {
+                *used = Instant::now();
+            }
             return Ok(ready);
         }
         let io = open(plan, stage).await?;
         let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
         tokio::spawn(connection);
-        if plan.way == Way::H2c {
-            *shared(plan, stage).lock().unwrap() = Some(sender.clone());
+        if !spends_a_credential(plan) {
+            stage.shared.lock().unwrap().insert(at, (sender.clone(), Instant::now()));
         }
         sender.ready().await.map_err(broken)
-    }
-
-    pub fn keep_stream(&mut self, plan: &Plan, stream: SendRequest<Bytes>) {
-        if plan.way != Way::H2c {
-            self.streams.insert(key(plan), (stream, Instant::now()));
-        }
     }
 }
 
@@ -98,10 +99,6 @@ fn spends_a_credential(plan: &Plan) -> bool {
     use crate::plan::Flaw::{ExpiredToken, NoCredential, TwoCredentials, UnknownToken, WrongSecret};
     let spends = matches!(plan.flaw, Some(NoCredential | WrongSecret | UnknownToken | ExpiredToken | TwoCredentials));
     plan.way.is_tunnel() && spends
-}
-
-fn shared<'a>(plan: &Plan, stage: &'a Stage) -> &'a std::sync::Mutex<Option<SendRequest<Bytes>>> {
-    &stage.shared[plan.number as usize % stage.shared.len()]
 }
 
 fn broken(error: impl std::fmt::Display) -> Refused {

@@ -14,17 +14,12 @@ use crate::plan::{Plan, Reading, bytes};
 use crate::stage::Stage;
 use crate::wire::{fields, map};
 
-pub async fn call(plan: &Plan, connections: &mut Connections, stage: &Stage) -> Got {
-    let mut sender = match connections.stream(plan, stage).await {
-        Ok(sender) => sender,
-        Err(Refused::Answered(answer)) => return Got::Answer(answer),
-        Err(Refused::Broken(why)) => return Got::Silence(format!("no connection: {why}")),
-    };
-    let got = exchange(plan, &mut sender, stage).await;
-    if matches!(got, Got::Answer(_)) {
-        connections.keep_stream(plan, sender);
+pub async fn call(plan: &Plan, stage: &Stage) -> Got {
+    match Connections::stream(plan, stage).await {
+        Ok(mut sender) => exchange(plan, &mut sender, stage).await,
+        Err(Refused::Answered(answer)) => Got::Answer(answer),
+        Err(Refused::Broken(why)) => Got::Silence(format!("no connection: {why}")),
     }
-    got
 }
 
 fn request(plan: &Plan, stage: &Stage) -> Request<()> {
