@@ -71,27 +71,27 @@ impl Connections {
     pub fn keep_line(&mut self, plan: &Plan, line: Line) {
         self.lines.insert(key(plan), (line, Instant::now()));
     }
+}
 
-    /// The same for HTTP/2.
-    pub async fn stream(plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
-        let at = (key(plan), plan.number % SIDE_BY_SIDE);
-        let kept = stage.shared.lock().unwrap().get(&at).filter(|(_, used)| used.elapsed() < KEPT).cloned();
-        if let Some((kept, _)) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
-            && let Ok(ready) = kept.ready().await
-        {
-            if let Some((_, used)) = stage.shared.lock().unwrap().get_mut(&at) {
-                *used = Instant::now();
-            }
-            return Ok(ready);
+/// A connection by HTTP/2: one that all share, unless the plan wants a new one.
+pub async fn stream(plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
+    let at = (key(plan), plan.number % SIDE_BY_SIDE);
+    let kept = stage.shared.lock().unwrap().get(&at).filter(|(_, used)| used.elapsed() < KEPT).cloned();
+    if let Some((kept, _)) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
+        && let Ok(ready) = kept.ready().await
+    {
+        if let Some((_, used)) = stage.shared.lock().unwrap().get_mut(&at) {
+            *used = Instant::now();
         }
-        let io = open(plan, stage).await?;
-        let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
-        tokio::spawn(connection);
-        if !spends_a_credential(plan) {
-            stage.shared.lock().unwrap().insert(at, (sender.clone(), Instant::now()));
-        }
-        sender.ready().await.map_err(broken)
+        return Ok(ready);
     }
+    let io = open(plan, stage).await?;
+    let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
+    tokio::spawn(connection);
+    if !spends_a_credential(plan) {
+        stage.shared.lock().unwrap().insert(at, (sender.clone(), Instant::now()));
+    }
+    sender.ready().await.map_err(broken)
 }
 
 /// A tunnel's credential is that of its CONNECT, and one without is never kept.

@@ -7,7 +7,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 
-use super::connection::{Connections, Refused};
+use super::connection::{self, Refused};
 use super::{Answer, Got, speech};
 use crate::cast::Way;
 use crate::plan::{Plan, Reading, bytes};
@@ -15,7 +15,7 @@ use crate::stage::Stage;
 use crate::wire::{fields, map};
 
 pub async fn call(plan: &Plan, stage: &Stage) -> Got {
-    match Connections::stream(plan, stage).await {
+    match connection::stream(plan, stage).await {
         Ok(mut sender) => exchange(plan, &mut sender, stage).await,
         Err(Refused::Answered(answer)) => Got::Answer(answer),
         Err(Refused::Broken(why)) => Got::Silence(format!("no connection: {why}")),
