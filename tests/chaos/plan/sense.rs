@@ -12,7 +12,7 @@ impl Plan {
             self.reading = Reading::Whole;
             self.upload = self.upload.filter(|_| !matches!(self.flaw, Some(Flaw::TwoFramings | Flaw::EchoingMethod)));
             // What has no form has no method either, and is answered with a body.
-            if self.method == "HEAD" && self.flaw == Some(Flaw::TwoFramings) {
+            if self.method == "HEAD" && matches!(self.flaw, Some(Flaw::TwoFramings | Flaw::Garbage)) {
                 self.method = "GET";
             }
         }
