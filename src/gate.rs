@@ -160,6 +160,11 @@ impl<IO> Gate<IO> {
         self.handle.clone()
     }
 
+    /// Whether nothing was asked for a while, so that the parser may go.
+    pub fn is_resting(&self) -> bool {
+        self.ended == Ended::Resting
+    }
+
     /// What becomes of the connection when its parser has seen the end of it.
     pub fn after(self) -> After<IO> {
         match self.ended {

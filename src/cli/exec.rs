@@ -4,6 +4,7 @@ mod bundle;
 mod child;
 mod credential;
 mod environment;
+mod lingering;
 mod password;
 mod private;
 mod readable;

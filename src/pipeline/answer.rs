@@ -74,7 +74,7 @@ impl Answer {
     /// Gives the record to the body, which ends it.
     pub fn recorded(mut self, mut record: Box<Record>) -> Answer {
         // An answer to HEAD ends with its head.
-        record.complete = self.is_end_stream() || record.method == "HEAD";
+        record.complete = self.is_empty() || record.method == "HEAD";
         if self.body.reflected() {
             record.reflected();
         }
@@ -98,12 +98,15 @@ impl Answer {
         self.busy.as_ref().and_then(Busy::transit)
     }
 
+    /// Whether the caller has all of it. Nobody asks what follows the last byte of a length either, if the caller has HTTP/1.
+    fn is_empty(&self) -> bool {
+        self.is_end_stream() || self.broken.is_none() && self.size_hint().exact() == Some(0)
+    }
+
     fn note(&mut self, frame: &Option<Result<Frame<Bytes>, BrokenOff>>) {
         // Nothing follows trailers, and nobody asks whether it does.
         let trailers = matches!(frame, Some(Ok(frame)) if frame.is_trailers());
-        // Nor behind the last byte of a length, where trailers are still to come.
-        let full = self.size_hint().exact() == Some(0);
-        let ended = frame.is_none() || trailers || full || self.is_end_stream();
+        let ended = frame.is_none() || trailers || self.is_empty();
         let Some(record) = &mut self.record else { return };
         if self.body.reflected() {
             record.reflected();
@@ -114,6 +117,7 @@ impl Answer {
                 if let BrokenOff::Upstream(Broken::Reflected(_)) = error {
                     record.code = Some(Code::SecretReflected);
                 }
+                record.complete = false;
                 tracing::warn!(request_id = record.request_id().as_str(), host = record.upstream_host, cause = %error, "answer broken off");
                 return;
             }

@@ -129,11 +129,7 @@ impl Http {
         let Ok(upgraded) = upgrade.await else { return Next::End };
         match established {
             Some(established) => Next::Other(upgraded, established),
-            // hyper leaves a connection on which that was refused to us, to be closed like any other.
-            None => {
-                let _ = TokioIo::new(upgraded).shutdown().await;
-                Next::End
-            }
+            None => rest_or_close(upgraded).await,
         }
     }
 
@@ -216,6 +212,16 @@ impl Service<'_> {
             && !request.headers().contains_key(fields::UPSTREAM_HOST)
             && !names_local_host(request.headers())
     }
+}
+
+/// hyper leaves a connection on which that was refused to us, to be treated like any other.
+async fn rest_or_close(upgraded: Upgraded) -> Next {
+    match upgraded.downcast::<TokioIo<Gate<Wire>>>() {
+        Ok(parts) if parts.io.inner().is_resting() => return Next::Rest(parts.io.into_inner()),
+        Ok(parts) => drop(parts.io.into_inner().shutdown().await),
+        Err(_) => {}
+    }
+    Next::End
 }
 
 /// Whether hyper keeps the connection for us, to be taken over behind the answer.

@@ -3,13 +3,14 @@
 pub mod connection;
 pub mod http1;
 pub mod http2;
+pub mod pipeline;
+pub mod socket;
 pub mod speech;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::ledger::{Allowed, Claim};
 use crate::plan::Plan;
 use crate::stage::{BOUND, Stage};
 use crate::verdict;
@@ -24,6 +25,8 @@ pub enum Got {
     Left,
     /// The proxy closed, or reset, and said nothing.
     Silence(String),
+    /// The connection ended with the answer to a request before this one, which nobody has seen then.
+    Unasked,
 }
 
 #[derive(Default)]
@@ -31,7 +34,9 @@ pub struct Answer {
     pub status: u16,
     /// Names in lower case.
     pub fields: Vec<(String, String)>,
+    /// Of a WebSocket: all that came behind the head.
     pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
     /// It ended where its framing says.
     pub complete: bool,
 }
@@ -40,7 +45,8 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let begin = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]);
         let how = if self.complete { "whole" } else { "broken off" };
-        write!(f, "{} {:?} {begin:?}, {} bytes, {how}", self.status, self.fields, self.body.len())
+        let (status, fields, trailers) = (self.status, &self.fields, &self.trailers);
+        write!(f, "{status} {fields:?} {begin:?}, {} bytes, {trailers:?}, {how}", self.body.len())
     }
 }
 
@@ -77,23 +83,24 @@ pub async fn work(stage: Arc<Stage>, shift: Shift) {
             return;
         }
         let begun = Instant::now();
-        let plan = stage.script.plan(number);
-        match tokio::time::timeout(BOUND, call(&plan, &mut connections, &stage)).await {
-            Ok(got) => settle(&plan, &got, begun, &stage),
+        let plans = stage.script.plans(number);
+        match tokio::time::timeout(BOUND, call(&plans, &mut connections, &stage)).await {
+            Ok(all) => plans.iter().zip(&all).for_each(|(plan, got)| settle(plan, got, begun, &stage)),
             Err(_) => {
                 connections = Connections::default();
-                stage.ledger.violation(format!("I7: an exchange outlasts {BOUND:?}: {plan:?}"));
+                stage.ledger.violation(format!("I7: an exchange outlasts {BOUND:?}: {plans:?}"));
             }
         }
         tokio::time::sleep(begun.elapsed() * (100 - shift.load) / shift.load).await;
     }
 }
 
-async fn call(plan: &Plan, connections: &mut Connections, stage: &Stage) -> Got {
-    if plan.way.is_http2() {
-        http2::call(plan, connections, stage).await
-    } else {
-        http1::call(plan, connections, stage).await
+/// What came of each request.
+async fn call(plans: &[Plan], connections: &mut Connections, stage: &Stage) -> Vec<Got> {
+    match plans {
+        [plan] if plan.way.is_http2() => vec![http2::call(plan, stage).await],
+        [plan] => vec![http1::call(plan, connections, stage).await],
+        _ => pipeline::call(plans, connections, stage).await,
     }
 }
 
@@ -107,13 +114,7 @@ fn settle(plan: &Plan, got: &Got, begun: Instant, stage: &Stage) {
             stage.ledger.violation(format!("{why}: {plan:?} in phase {phase:?} got {shown:.700}"));
         }
     }
-    let Got::Answer(answer) = got else {
-        stage.ledger.silent();
-        return stage.ledger.claim(&format!("c-{}", plan.number), Claim::Left(plan.number));
-    };
-    let Some(id) = answer.one("x-request-id") else { return };
-    let allowed = (!answer.is_error()).then(|| Allowed::of(plan));
-    stage.ledger.claim(id, Claim::Exact { status: answer.status, complete: answer.complete, allowed });
+    stage.ledger.settle(plan, got);
 }
 
 /// How long a connection that is kept may lie idle: well below the proxy's own limit.

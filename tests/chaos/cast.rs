@@ -1,15 +1,16 @@
-//! Who plays: callers with their credentials and secrets, the hosts that each may call, and the configuration of it all.
+//! Who plays: callers with their credentials and secrets, and the hosts that each may call.
 
-use std::net::SocketAddr;
-use std::path::Path;
+mod configuration;
+mod way;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proptest::test_runner::TestRng;
 use serde_json::{Value, json};
 
-use crate::plan::pick;
+pub use configuration::{Addresses, configure};
+pub use way::Way;
 
 /// What every secret begins with.
 pub const SECRET: &str = "Kanarienvogel-Secret-01";
@@ -27,26 +28,17 @@ pub enum Who {
     Alice,
 }
 
-/// Upstreams: HTTP/1 in clear, HTTP/1 over TLS, HTTP/2 over TLS.
+/// Upstreams: HTTP/1 in clear, HTTP/1 over TLS, HTTP/2 over TLS, and HTTP/1 over TLS with WebSockets. The first has them too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Clear,
     Tls,
     H2,
-}
-
-/// Ways in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Way {
-    Reverse,
-    Absolute,
-    Tunnel,
-    H2c,
-    TunnelH2,
+    Socket,
 }
 
 pub const EVERYBODY: [Who; 3] = [Who::Red, Who::Green, Who::Alice];
-pub const KINDS: [Kind; 3] = [Kind::Clear, Kind::Tls, Kind::H2];
+pub const KINDS: [Kind; 4] = [Kind::Clear, Kind::Tls, Kind::H2, Kind::Socket];
 
 impl Who {
     pub fn name(self) -> &'static str {
@@ -83,6 +75,7 @@ impl Kind {
             Kind::Clear => "clear",
             Kind::Tls => "tls",
             Kind::H2 => "h2",
+            Kind::Socket => "ws",
         }
     }
 
@@ -104,30 +97,8 @@ impl Kind {
             Kind::Clear => ("authorization", "Bearer ", ""),
             Kind::Tls => ("x-api-key", "", ""),
             Kind::H2 => ("x-key", "key=", ";"),
+            Kind::Socket => ("authorization", "Basic ", "="),
         }
-    }
-}
-
-impl Way {
-    pub fn throw(dice: &mut TestRng) -> Way {
-        use Way::{Absolute, H2c, Reverse, Tunnel, TunnelH2};
-        pick(dice, &[(35, Reverse), (15, Absolute), (20, Tunnel), (20, H2c), (10, TunnelH2)])
-    }
-
-    pub fn kinds(self) -> &'static [(u32, Kind)] {
-        match self {
-            Way::Reverse | Way::H2c => &[(1, Kind::Clear), (1, Kind::Tls), (1, Kind::H2)],
-            Way::Absolute => &[(1, Kind::Clear)],
-            Way::Tunnel | Way::TunnelH2 => &[(1, Kind::Tls), (1, Kind::H2)],
-        }
-    }
-
-    pub fn is_http2(self) -> bool {
-        matches!(self, Way::H2c | Way::TunnelH2)
-    }
-
-    pub fn is_tunnel(self) -> bool {
-        matches!(self, Way::Tunnel | Way::TunnelH2)
     }
 }
 
@@ -143,66 +114,4 @@ fn token_of(subject: &str, signature: &str, exp: i64) -> String {
     let claims =
         json!({"aud": ["veilwarden"], "exp": now + exp, "iat": now - 10, "iss": "https://played.test", "sub": subject});
     format!("{}.{}.{signature}", part(json!({"alg": "RS256", "kid": "k"})), part(claims))
-}
-
-/// Where the peers are.
-pub struct Addresses {
-    pub api_server: SocketAddr,
-    pub store: SocketAddr,
-    pub upstreams: [SocketAddr; 3],
-}
-
-const POLICY: &str = "package veilwarden.authz\n\nimport rego.v1\n\ndefault allow := false\n\n\
-    allow if {\n\tstartswith(input.path, \"/ok/\")\n\town\n}\n\n\
-    own if startswith(input.upstream_host, concat(\"\", [input.service_account, \".\"]))\n\n\
-    own if startswith(input.upstream_host, concat(\"\", [input.user_id, \".\"]))\n";
-
-/// Writes everything that the program reads into a directory and returns its configuration's path. `ca`: who signs the
-/// upstreams' certificates.
-pub fn configure(directory: &Path, addresses: &Addresses, ca: &str, log: &str) -> String {
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    std::fs::create_dir_all(directory.join("policies")).unwrap();
-    write("policies/policy.rego", POLICY);
-    let policies = directory.join("policies").display().to_string();
-    let state = directory.join("state").display().to_string();
-    let (ca, store_token) = (write("upstreams.pem", ca), write("store-token", STORE_TOKEN));
-    let own_token = write("own-token", &token_of("system:serviceaccount:veilwarden:veilwarden", STORE_TOKEN, 360_000));
-    let Addresses { api_server, store, upstreams } = addresses;
-    let kubeconfig = write(
-        "kubeconfig",
-        &format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{api_server}\"}}}}]\n\
-             users: [{{name: u, user: {{tokenFile: \"{own_token}\"}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
-        ),
-    );
-    let (mut secrets, mut routes) = (String::new(), String::new());
-    for (kind, address) in KINDS.into_iter().zip(upstreams) {
-        for who in EVERYBODY {
-            let (id, host, secret) = (kind.secret_id(who), kind.host(who), kind.secret(who));
-            // Those of one kind come from the store.
-            if kind != Kind::Tls {
-                secrets.push_str(&format!("  - {{id: {id}, value: {secret}}}\n"));
-            }
-            let (field, before, after) = kind.template();
-            let security = match kind {
-                Kind::Clear => "upstream_scheme: http".to_owned(),
-                Kind::Tls | Kind::H2 => format!("ca_file: \"{ca}\""),
-            };
-            routes.push_str(&format!(
-                "  - {{upstream_host: {host}, upstream_address: \"{address}\", {security}, secret_id: {id}, inject_header: {field}, \
-                 header_value_template: \"{before}{{{{secret}}}}{after}\", timeouts: {{connect: 5s, first_byte: 5s, idle: 5s}}}}\n"
-            ));
-        }
-    }
-    let text = format!(
-        "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nstate_dir: \"{state}\"\nuser: {{id: alice}}\n\
-         kubernetes: {{enabled: true, kubeconfig: \"{kubeconfig}\", timeout: 2s, cache_ttl: 300ms, negative_cache_ttl: 300ms, max_reviews_per_second: 100000}}\n\
-         secrets:\n{secrets}secret_stores: {{doppler: {{base_url: \"http://{store}\", token_file: \"{store_token}\", project: web, config: prd, timeout: 2s}}, cache_ttl: 500ms, max_stale: 3s}}\n\
-         routes:\n{routes}policy: {{engine: opa, policy_path: \"{policies}\", timeout: 10s}}\naudit: {{output: stdout}}\nlog: {{level: {log}, format: json}}\n"
-    );
-    write("veilwarden.yaml", &text)
 }

@@ -1,11 +1,16 @@
 //! What was sent, what arrived, what was recorded; and whether the three agree.
 
+mod claim;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use serde_json::Value;
 
+use crate::caller::Got;
 use crate::plan::Plan;
+
+pub use claim::Claim;
 
 /// So many are kept to be shown.
 const SHOWN: usize = 30;
@@ -21,6 +26,8 @@ struct State {
     records: HashMap<String, Value>,
     /// Exchanges without an answer to tell the id of.
     silent: u64,
+    /// Requests behind an answer that ended their connection.
+    unasked: Vec<u64>,
     violations: Vec<String>,
     violated: u64,
     tally: BTreeMap<String, u64>,
@@ -28,33 +35,6 @@ struct State {
 }
 
 const FINISHED: u8 = 0x80;
-
-/// What a caller knows about its call's record.
-#[derive(Debug, Clone)]
-pub enum Claim {
-    Exact {
-        status: u16,
-        /// Whether the caller got all of it.
-        complete: bool,
-        /// Whose call it was, where to, if it was allowed.
-        allowed: Option<Allowed>,
-    },
-    /// The caller left: there is one if this request reached an upstream.
-    Left(u64),
-}
-
-#[derive(Debug, Clone)]
-pub struct Allowed {
-    who: &'static str,
-    host: String,
-    secret_id: String,
-}
-
-impl Allowed {
-    pub fn of(plan: &Plan) -> Allowed {
-        Allowed { who: plan.who.name(), host: plan.host(), secret_id: plan.kind.secret_id(plan.who) }
-    }
-}
 
 impl Ledger {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -116,8 +96,25 @@ impl Ledger {
         self.state().seen.get(number as usize).is_some_and(|seen| seen & FINISHED != 0)
     }
 
+    /// The caller is through with a request: what the record must say.
+    pub fn settle(&self, plan: &Plan, got: &Got) {
+        let (number, own) = (plan.number, format!("c-{}", plan.number));
+        match got {
+            Got::Unasked => self.state().unasked.push(number),
+            Got::Left | Got::Silence(_) => {
+                self.silent();
+                self.claim(&own, Claim::Left(number));
+            }
+            Got::Answer(answer) => match answer.one("x-request-id") {
+                Some(id) => self.claim(id, Claim::of(plan, answer)),
+                // A relay's own.
+                None => self.claim(&own, Claim::Left(number)),
+            },
+        }
+    }
+
     /// An exchange that may have left a record with an id that nobody was told.
-    pub fn silent(&self) {
+    fn silent(&self) {
         self.state().silent += 1;
     }
 
@@ -161,19 +158,7 @@ impl Ledger {
     }
 
     fn compare(&self, id: &str, claim: &Claim, record: &Value) {
-        let Claim::Exact { status, complete, allowed } = claim else { return };
-        let right = match allowed {
-            Some(Allowed { who, host, secret_id }) => {
-                let identity = &record["identity"];
-                let name = identity["service_account"].as_str().or(identity["user_id"].as_str());
-                name == Some(who)
-                    && record["decision"] == "allow"
-                    && record["upstream_host"] == host.as_str()
-                    && record["secret_id"] == secret_id.as_str()
-            }
-            None => true,
-        };
-        if record["status"] != *status || record["complete"] != *complete || !right {
+        if !claim.agrees_with(record) {
             self.violation(format!("the record of {id} does not say what its caller saw, {claim:?}: {record}"));
         }
     }
@@ -185,10 +170,15 @@ impl Ledger {
 
     /// Nothing more will come: what has no counterpart now never had one.
     pub fn close(&self) {
-        let (claims, records, silent) = {
+        let (claims, records, unasked, silent) = {
             let mut state = self.state();
-            (std::mem::take(&mut state.claims), std::mem::take(&mut state.records), state.silent)
+            let state = &mut *state;
+            let (claims, records) = (std::mem::take(&mut state.claims), std::mem::take(&mut state.records));
+            (claims, records, std::mem::take(&mut state.unasked), state.silent)
         };
+        for number in unasked.into_iter().filter(|number| self.arrived(*number)) {
+            self.violation(format!("I6: {number} went on although its connection had ended with an answer before"));
+        }
         for (id, claim) in claims {
             match claim {
                 Claim::Left(number) if !self.arrived(number) => {}

@@ -11,6 +11,7 @@ mod cast;
 mod ledger;
 mod plan;
 mod program;
+mod relays;
 mod run;
 mod services;
 mod site;

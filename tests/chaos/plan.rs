@@ -2,7 +2,11 @@
 //! know it without telling each other, and a run can be repeated.
 
 pub mod caller;
+mod course;
 pub mod peer;
+pub mod pipeline;
+mod sense;
+pub mod socket;
 
 use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -11,6 +15,8 @@ use crate::cast::{Kind, Way, Who};
 
 pub use caller::{Flaw, Reading, Upload};
 pub use peer::{Answer, Ending, Fault, Framing, ServiceFault};
+pub use pipeline::{BLOCK, Pipeline};
+pub use socket::Socket;
 
 /// Where a run's randomness comes from.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +37,19 @@ pub enum Phase {
     Calm,
 }
 
+/// What a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Call,
+    /// It asks for a WebSocket.
+    Socket,
+    /// It is written together with others.
+    Pipeline,
+}
+
+/// How often a request that is in no [`Pipeline`] has each.
+const FORMS: [(u32, Form); 2] = [(92, Form::Call), (8, Form::Socket)];
+
 /// One request, from its caller to its upstream.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -38,6 +57,8 @@ pub struct Plan {
     pub who: Who,
     pub way: Way,
     pub kind: Kind,
+    pub socket: Option<Socket>,
+    pub pipeline: Option<Pipeline>,
     /// Why it must be refused.
     pub flaw: Option<Flaw>,
     pub method: &'static str,
@@ -47,6 +68,8 @@ pub struct Plan {
     pub fresh: bool,
     /// The credential comes in `X-Veilwarden-Token`.
     pub own_slot: bool,
+    /// The caller takes trailers.
+    pub takes_trailers: bool,
     pub answer: Answer,
     pub fault: Option<Fault>,
 }
@@ -70,20 +93,51 @@ impl Script {
         ServiceFault::throw(&mut self.dice(domain, call))
     }
 
+    /// The pipeline that a request is in.
+    pub fn pipeline(self, number: u64) -> Option<Pipeline> {
+        let first = number - number % BLOCK;
+        Pipeline::throw(&mut self.dice(b'p', first), first).filter(|pipeline| pipeline.numbers().contains(&number))
+    }
+
+    /// A request, and those that are written together with it.
+    pub fn plans(self, number: u64) -> Vec<Plan> {
+        let numbers = self.pipeline(number).map_or(number..number + 1, Pipeline::numbers);
+        numbers.map(|number| self.plan(number)).collect()
+    }
+
     pub fn plan(self, number: u64) -> Plan {
         let dice = &mut self.dice(b'r', number);
-        let who = pick(dice, &[(1, Who::Red), (1, Who::Green), (1, Who::Alice)]);
-        let way = Way::throw(dice);
-        let kind = pick(dice, way.kinds());
-        let flaw = if dice.random_ratio(1, 5) { Some(Flaw::throw(dice, way)) } else { None };
+        let pipeline = self.pipeline(number);
+        let form = if pipeline.is_some() { Form::Pipeline } else { pick(dice, &FORMS) };
+        let way = pipeline.map_or_else(|| Way::throw(dice, form), |pipeline| pipeline.way);
+        let own = (pick(dice, &[(1, Who::Red), (1, Who::Green), (1, Who::Alice)]), pick(dice, way.kinds(form)));
+        let (who, kind) = pipeline.and_then(|pipeline| pipeline.common).unwrap_or(own);
+        let socket = (form == Form::Socket).then(|| Socket::throw(dice));
+        let flaw = if dice.random_ratio(1, 5) { Flaw::throw(dice, way, form) } else { None };
         let method = pick(dice, &[(12, "GET"), (6, "POST"), (1, "PUT"), (1, "HEAD"), (1, "REPORT")]);
         let upload = matches!(method, "POST" | "PUT" | "REPORT").then(|| Upload::throw(dice));
         let reading = pick(dice, &[(88, Reading::Whole), (6, Reading::Slow), (3, Reading::Never), (3, Reading::Half)]);
         let (fresh, own_slot) = (dice.random_ratio(1, 5), dice.random_ratio(1, 4));
-        let answer = Answer::throw(dice);
+        let (takes_trailers, answer) = (dice.random_ratio(1, 2), Answer::throw(dice));
         let faulty = matches!(self.phase(number), Phase::All | Phase::Upstreams);
         let fault = Fault::throw(dice).filter(|_| faulty);
-        let mut plan = Plan { number, who, way, kind, flaw, method, upload, reading, fresh, own_slot, answer, fault };
+        let mut plan = Plan {
+            number,
+            who,
+            way,
+            kind,
+            socket,
+            pipeline,
+            flaw,
+            method,
+            upload,
+            reading,
+            fresh,
+            own_slot,
+            takes_trailers,
+            answer,
+            fault,
+        };
         plan.make_sense();
         plan
     }
@@ -106,82 +160,18 @@ fn length(dice: &mut TestRng) -> usize {
     dice.random_range(0..most)
 }
 
-impl Plan {
-    /// Takes back what would be no fault: a plan must say how its request ends.
-    fn make_sense(&mut self) {
-        // What was announced has passed, whole, before more of it can be seen to come; in HTTP/1 it is another message.
-        if self.kind == Kind::H2 && self.fault == Some(Fault::Longer) {
-            self.fault = Some(Fault::Contradiction);
-        }
-        let half = matches!(self.fault, Some(Fault::HalfBody | Fault::HalfBodyReset | Fault::HangInBody));
-        let lengthy = self.fault == Some(Fault::Contradiction) && self.kind == Kind::H2;
-        if (half || lengthy) && (self.method == "HEAD" || self.answer.length < 2) {
-            self.fault = None;
-        }
-        // Where the end of the connection is the end of the body, nobody can tell half of it from the whole.
-        if self.answer.framing == Framing::Close && self.kind == Kind::Clear && self.fault == Some(Fault::HalfBody) {
-            self.fault = Some(Fault::HalfBodyReset);
-        }
-        if self.answer.framing == Framing::Close && self.fault == Some(Fault::Longer) {
-            self.fault = None;
-        }
-        if self.flaw.is_some() {
-            self.fault = None;
-            self.reading = Reading::Whole;
-            self.upload = self.upload.filter(|_| !matches!(self.flaw, Some(Flaw::TwoFramings | Flaw::EchoingMethod)));
-        }
-        if let Some(upload) = &mut self.upload {
-            upload.half &= upload.length > 1 && self.flaw.is_none();
-            upload.pieces = upload.pieces.min(upload.length.max(1));
-        }
-    }
-
-    pub fn ending(&self) -> Ending {
-        use Fault::*;
-        match (self.fault, self.kind) {
-            (None | Some(CloseAfter | Early | Longer), _) => Ending::Whole,
-            (Some(Close | Reset | Garbage | HalfHead | Hang), _) => Ending::Refused,
-            (Some(Contradiction), Kind::Clear | Kind::Tls) => Ending::Refused,
-            (Some(HalfBody | HalfBodyReset | HangInBody | Contradiction), _) => Ending::Broken,
-            (Some(Restart), _) => Ending::Any,
-        }
-    }
-
-    /// The request target as upstream and policy see it.
-    pub fn target(&self) -> String {
-        let number = self.number;
-        match self.flaw {
-            Some(Flaw::DeniedPath) => format!("/no/{number}?q=a%20b"),
-            Some(Flaw::DotPath) => format!("/ok/../no/{number}?q=a%20b"),
-            _ => format!("/ok/{number}?q=a%20b"),
-        }
-    }
-
-    pub fn host(&self) -> String {
-        match self.flaw {
-            Some(Flaw::OthersHost) => self.kind.host(self.who.other()),
-            Some(Flaw::UnknownHost) => "nobody.test".to_owned(),
-            _ => self.kind.host(self.who),
-        }
-    }
-
-    /// The caller leaves before everything is said.
-    pub fn hangs_up(&self) -> bool {
-        self.flaw == Some(Flaw::HalfHead)
-            || matches!(self.reading, Reading::Never | Reading::Half)
-            || self.upload.is_some_and(|upload| upload.half)
-    }
-
-    /// The answer's body.
-    pub fn body(&self) -> Vec<u8> {
-        if self.method == "HEAD" { Vec::new() } else { bytes(self.number, self.answer.length) }
-    }
-}
-
 /// A body that says in each of its parts whose it is.
 pub fn bytes(number: u64, length: usize) -> Vec<u8> {
-    let tag = format!("{number:08}|");
-    let mut body = tag.repeat(length / tag.len() + 1).into_bytes();
+    marked(&format!("{number:08}|"), length)
+}
+
+fn marked(mark: &str, length: usize) -> Vec<u8> {
+    let mut body = mark.repeat(length / mark.len() + 1).into_bytes();
     body.truncate(length);
     body
+}
+
+/// What is left of a secret that comes back.
+pub fn masked(secret: &str) -> String {
+    "*".repeat(secret.len())
 }

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::cast::CREDENTIAL;
+use crate::relays::Relays;
 use crate::stage::Stage;
 use crate::wire::{Framing, Wire};
 
@@ -122,7 +123,7 @@ impl Drop for Program {
     }
 }
 
-fn search(stage: &Stage, text: &str, place: &str) {
+pub fn search(stage: &Stage, text: &str, place: &str) {
     for canary in [&stage.secrets, &stage.credentials, &stage.own] {
         if let Some(form) = canary.found_in(text.as_bytes()) {
             stage.ledger.violation(format!("I5: {} is in {place}, {form}: {text:.400}", canary.name));
@@ -131,7 +132,7 @@ fn search(stage: &Stage, text: &str, place: &str) {
 }
 
 /// Reads lines in a thread that ends with the pipe.
-fn lines(pipe: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) -> JoinHandle<()> {
+pub fn lines(pipe: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n') {
             let Ok(line) = line else { break };
@@ -140,10 +141,10 @@ fn lines(pipe: impl Read + Send + 'static, mut take: impl FnMut(String) + Send +
     })
 }
 
-/// Fills a stage's `proxy` with where the program listens and what its tunnels' callers trust.
-pub fn introduce(program: &Program, directory: &Path, stage: &Stage) {
+/// Fills a stage's `proxy` with where the program listens, the relays, and what its tunnels' callers trust.
+pub fn introduce(program: &Program, relays: &Relays, directory: &Path, stage: &Stage) {
     let ca = directory.join("state/ca.crt");
     let (http1, http2) = (crate::stage::connector(&ca, b"http/1.1"), crate::stage::connector(&ca, b"h2"));
-    let proxy = crate::stage::Proxy { address: program.listen, http1, http2 };
+    let proxy = crate::stage::Proxy { address: program.listen, relays: relays.relays(), http1, http2 };
     assert!(stage.proxy.set(proxy).is_ok(), "introduced twice");
 }

@@ -7,9 +7,10 @@ use tempfile::TempDir;
 
 use crate::caller::{self, Shift};
 use crate::canary::assert_absent;
-use crate::cast::{Addresses, configure};
+use crate::cast::{Addresses, KINDS, configure};
 use crate::plan::Script;
 use crate::program::{Program, Sample, introduce};
+use crate::relays::Relays;
 use crate::slope::slope;
 use crate::stage::Stage;
 
@@ -45,21 +46,23 @@ pub fn play(run: Run) {
     let addresses = Addresses {
         api_server: stage.api_server.site.address,
         store: stage.store.site.address,
-        upstreams: [0, 1, 2].map(|at| stage.upstreams[at].address),
+        upstreams: KINDS.map(|kind| stage.upstream(kind).address),
     };
     let configuration = configure(directory.path(), &addresses, &stage.authority.pem, run.log);
     let begun = Instant::now();
-    let program = runtime.block_on(async {
+    let (program, relays) = runtime.block_on(async {
         stage.begin();
         let program = Program::start(&configuration, &stage);
-        introduce(&program, directory.path(), &stage);
+        let relays = Relays::start(&program, directory.path(), &stage);
+        introduce(&program, &relays, directory.path(), &stage);
         let first = program.sample().await;
         let samples = go(run, &program, &stage).await;
         report(&samples, begun.elapsed(), &stage);
         stage.end();
         settle(first, &program, &stage).await;
-        program
+        (program, relays)
     });
+    relays.stop();
     let status = program.stop();
     stage.ledger.close();
     assert!(status.success(), "SEED={seed}: it ended with {status}");
@@ -93,7 +96,7 @@ async fn go(run: Run, program: &Program, stage: &Arc<Stage>) -> Vec<(f64, Sample
             }
         }
     }
-    stage.shared.iter().for_each(|shared| drop(shared.lock().unwrap().take()));
+    stage.shared.lock().unwrap().clear();
     samples
 }
 
@@ -145,8 +148,17 @@ fn report(samples: &[(f64, Sample)], took: Duration, stage: &Stage) {
     if most > MOST_MEMORY {
         stage.ledger.violation(format!("I8: {:.1} MB", most / 1e6));
     }
-    let expected =
-        ["200 from upstream", "broken", "left", "UNAUTHORIZED", "POLICY_DENIED", "UPSTREAM_ERROR", "BAD_REQUEST"];
+    let expected = [
+        "101 from upstream",
+        "200 from upstream",
+        "broken",
+        "left",
+        "unasked",
+        "UNAUTHORIZED",
+        "POLICY_DENIED",
+        "UPSTREAM_ERROR",
+        "BAD_REQUEST",
+    ];
     let missing: Vec<_> = expected.iter().filter(|how| stage.ledger.counted(how) == 0).collect();
     if !missing.is_empty() {
         stage.ledger.violation(format!("a run that shows nothing: no {missing:?}"));

@@ -2,46 +2,45 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::caller::connection::Shared;
 use crate::canary::Canary;
-use crate::cast::{CREDENTIAL, KINDS, Kind, SECRET, STORE_TOKEN};
+use crate::cast::{CREDENTIAL, EVERYBODY, KINDS, Kind, SECRET, STORE_TOKEN, Who};
 use crate::ledger::Ledger;
 use crate::plan::{Phase, Script};
+use crate::relays::Relay;
 use crate::services::{Played, Service};
 use crate::site::Site;
-
-/// Connections in clear by HTTP/2 that all callers share, so that the calls of several are on one at a time.
-pub const SHARED: usize = 4;
 
 pub struct Stage {
     pub script: Script,
     pub ledger: Ledger,
     pub api_server: Arc<Played>,
     pub store: Arc<Played>,
-    pub upstreams: [Arc<Site>; 3],
+    pub upstreams: [Arc<Site>; KINDS.len()],
     /// The secrets, the callers' credentials, our own.
     pub secrets: Canary,
     pub credentials: Canary,
     pub own: Canary,
     pub authority: Authority,
     pub proxy: OnceLock<Proxy>,
-    pub shared: [Mutex<Option<SendRequest<Bytes>>>; SHARED],
+    pub shared: Shared,
     begun: AtomicU64,
 }
 
-/// Where the program listens and whom its tunnels' callers trust.
+/// Where the program listens, the relays before it, and whom its tunnels' callers trust.
 pub struct Proxy {
     pub address: SocketAddr,
+    /// In the order of [`EVERYBODY`].
+    pub relays: Vec<Relay>,
     pub http1: TlsConnector,
     pub http2: TlsConnector,
 }
@@ -53,20 +52,25 @@ impl Stage {
             ledger: Ledger::default(),
             api_server: Arc::new(Played::new(Service::ApiServer)),
             store: Arc::new(Played::new(Service::Store)),
-            upstreams: [Site::new(), Site::new(), Site::new()],
+            upstreams: KINDS.map(|_| Site::new()),
             secrets: Canary::new("a secret", SECRET),
             credentials: Canary::new("a credential", CREDENTIAL),
             own: Canary::new("a token of our own", STORE_TOKEN),
             authority: Authority::new(),
             proxy: OnceLock::new(),
-            shared: Default::default(),
+            shared: Shared::default(),
             begun: AtomicU64::new(0),
         })
     }
 
-    /// The next request's number.
+    /// The number of the next request, or of the first of the next pipeline.
     pub fn next(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::Relaxed)
+        loop {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed);
+            if self.script.pipeline(number).is_none_or(|pipeline| pipeline.first == number) {
+                return number;
+            }
+        }
     }
 
     pub fn phase(&self) -> Phase {
@@ -79,6 +83,11 @@ impl Stage {
 
     pub fn proxy(&self) -> &Proxy {
         self.proxy.get().expect("the program was started")
+    }
+
+    pub fn relay(&self, who: Who) -> &Relay {
+        let place = EVERYBODY.iter().position(|other| *other == who).unwrap_or(0);
+        &self.proxy().relays[place]
     }
 
     /// Everybody opens the curtain.

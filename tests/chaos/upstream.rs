@@ -2,6 +2,7 @@
 
 pub mod http1;
 pub mod http2;
+mod socket;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::stage::Stage;
 pub async fn serve(stream: TcpStream, kind: Kind, acceptor: TlsAcceptor, stage: Arc<Stage>) {
     match kind {
         Kind::Clear => http1::serve(stream, kind, stage).await,
-        Kind::Tls => {
+        Kind::Tls | Kind::Socket => {
             if let Ok(tls) = acceptor.accept(stream).await {
                 http1::serve(tls, kind, stage).await;
             }
@@ -68,6 +69,10 @@ fn judge(arrived: &Arrived, kind: Kind, plan: &Plan) -> Result<(), String> {
     if (arrived.method, arrived.target, arrived.host) != (expected.0, &*expected.1, &*expected.2) || kind != plan.kind {
         return Err(format!("I2: not what was asked for, {plan:?}"));
     }
+    let upgrade = arrived.fields.iter().find(|(name, _)| *name == "upgrade").map(|(_, value)| *value);
+    if upgrade != plan.socket.map(|_| "websocket") {
+        return Err(format!("I2: another upgrade than was asked for, {plan:?}"));
+    }
     let (name, before, after) = kind.template();
     let injected: Vec<&str> = arrived.fields.iter().filter(|(n, _)| *n == name).map(|(_, value)| *value).collect();
     let secret = format!("{before}{}{after}", kind.secret(plan.who));
@@ -87,12 +92,42 @@ fn judge(arrived: &Arrived, kind: Kind, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// I6 for a body that ended as its framing says: it is the one that was planned, all of it.
-fn check_body(body: &[u8], plan: &Plan, stage: &Stage) {
+/// I6 and I4 for a body that ended as its framing says: it is the one that was planned, all of it, and so are the fields
+/// behind it.
+fn check_body(body: &[u8], trailers: &[(String, String)], plan: &Plan, stage: &Stage) {
     let planned = plan.upload.map_or(0, |upload| upload.length);
     if plan.upload.is_some_and(|upload| upload.half) {
         stage.ledger.violation(format!("a body whose caller left came to a good end: {} bytes, {plan:?}", body.len()));
     } else if body != bytes(plan.number, planned) {
         stage.ledger.violation(format!("another body than the caller's: {} bytes, {plan:?}", body.len()));
     }
+    // In HTTP/1 they are behind chunks only.
+    let may = plan.upload.is_some_and(|upload| upload.trailers);
+    let must = plan.upload.is_some_and(|upload| upload.trailers && upload.chunked);
+    let whole = trailers == plan.trailers();
+    if !(whole && may || trailers.is_empty() && !must) {
+        stage.ledger.violation(format!("I4: other trailers than the caller's good ones: {trailers:?}, {plan:?}"));
+    }
+}
+
+/// Fields of an answer, and the secret in one more if it is to come back.
+fn fields(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("x-number", plan.number.to_string())];
+    if plan.answer.reflects {
+        let (_, before, after) = plan.kind.template();
+        fields.push(("x-echo", format!("{before}{}{after}", plan.secret())));
+    }
+    if plan.answer.trailers {
+        fields.push(("trailer", "X-Sum, X-Part, Set-Cookie, X-Veilwarden-Error".to_owned()));
+    }
+    fields
+}
+
+/// Behind an answer's body: good trailers, and those that none may be.
+fn trailers(plan: &Plan) -> Vec<(String, String)> {
+    if !plan.answer.trailers {
+        return Vec::new();
+    }
+    let bad = [("set-cookie", "evil"), ("x-veilwarden-error", "EVIL"), ("content-length", "9")];
+    plan.trailers().into_iter().chain(bad.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }

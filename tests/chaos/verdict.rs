@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::caller::{Answer, Got};
 use crate::cast::Kind;
-use crate::plan::{Ending, Fault, Flaw, Plan};
+use crate::plan::{Ending, Fault, Flaw, Framing, Plan, masked};
 use crate::stage::Stage;
 
 /// How long a fault of the API server or the store may be felt: what is put off after failures, and what is remembered.
@@ -16,6 +16,7 @@ const FELT_UPSTREAM: Duration = Duration::from_secs(1);
 pub fn judge(plan: &Plan, got: &Got, begun: Instant, stage: &Stage) -> Result<String, String> {
     match got {
         Got::Left => Ok("left".to_owned()),
+        Got::Unasked => Ok("unasked".to_owned()),
         Got::Silence(_) if plan.flaw == Some(Flaw::Garbage) => Ok("closed".to_owned()),
         // What breaks off before its head has left is broken, too.
         Got::Silence(_) if plan.flaw.is_none() && may_break(plan, begun, stage) => {
@@ -23,7 +24,7 @@ pub fn judge(plan: &Plan, got: &Got, begun: Instant, stage: &Stage) -> Result<St
         }
         Got::Silence(why) => Err(format!("no answer ({why})")),
         Got::Answer(answer) => {
-            let shown = format!("{:?}", answer.fields);
+            let shown = format!("{:?} {:?}", answer.fields, answer.trailers);
             let error = if answer.is_error() { &answer.body[..] } else { &[] };
             for canary in [&stage.secrets, &stage.credentials, &stage.own] {
                 if let Some(form) = canary.found_in(shown.as_bytes()).or(canary.found_in(error)) {
@@ -43,12 +44,17 @@ fn passed(plan: &Plan, answer: &Answer, begun: Instant, stage: &Stage) -> Result
     if answer.all("x-number") != [plan.number.to_string()] {
         return Err("I9: the answer of another call".to_owned());
     }
-    if answer.one("x-request-id") != Some(&format!("c-{}", plan.number)) || answer.status != plan.answer.status {
+    if answer.one("x-request-id") != Some(&format!("c-{}", plan.number)) || answer.status != plan.status() {
         return Err("not the status or the id that it has".to_owned());
     }
-    let body = plan.body();
+    let body = plan.heard();
     if !body.starts_with(&answer.body) {
-        return Err("I9: another body than the upstream's".to_owned());
+        return Err("I9: another body than the upstream's, or one with the secret".to_owned());
+    }
+    let (_, before, after) = plan.kind.template();
+    let echo = masked(&format!("{before}{}{after}", plan.secret()));
+    if answer.one("x-echo") != plan.answer.reflects.then_some(&*echo) {
+        return Err("a field that comes back is not as it was, masked".to_owned());
     }
     let ending = plan.ending();
     if ending == Ending::Refused {
@@ -61,13 +67,37 @@ fn passed(plan: &Plan, answer: &Answer, begun: Instant, stage: &Stage) -> Result
     if ending == Ending::Broken || answer.body != body {
         return Err("a part of a body came to a good end".to_owned());
     }
+    trailed(plan, answer)?;
     Ok(format!("{} from upstream", answer.status))
+}
+
+/// Trailers are whole, or not there. HTTP/1 has none behind a length, nor without being asked, which no call for a WebSocket
+/// does.
+fn trailed(plan: &Plan, answer: &Answer) -> Result<(), String> {
+    let http2 = plan.way.is_http2();
+    let asked = plan.answer.trailers && plan.takes_trailers && plan.socket.is_none();
+    let must = asked && (http2 || plan.answer.framing != Framing::Length);
+    let may = must || plan.answer.trailers && http2;
+    if may && answer.trailers == plan.trailers() || !must && answer.trailers.is_empty() {
+        return Ok(());
+    }
+    Err("trailers that are not whole, or that nobody takes".to_owned())
 }
 
 /// An error of the proxy's own.
 fn refused(plan: &Plan, answer: &Answer, begun: Instant, stage: &Stage) -> Result<String, String> {
     let code = answer.one("x-veilwarden-error").unwrap_or_default().to_owned();
-    let [id] = answer.all("x-request-id")[..] else { return Err("I12: an error without one id".to_owned()) };
+    let ids = answer.all("x-request-id");
+    if plan.way.is_relayed() && ids.is_empty() {
+        let failed = code == "UPSTREAM_ERROR" && plan.flaw.is_none() && may_break(plan, begun, stage);
+        let explained = failed || code == "UNAUTHORIZED" && plan.flaw.is_some_and(|flaw| code_of(flaw, plan) == code);
+        return if explained {
+            Ok(format!("{code} by a relay"))
+        } else {
+            Err(format!("an unexplained {code} by a relay"))
+        };
+    }
+    let [id] = ids[..] else { return Err("I12: an error without one id".to_owned()) };
     if !answer.complete {
         return Err("I12: an error that breaks off".to_owned());
     }
@@ -95,13 +125,15 @@ fn explained(plan: &Plan, code: &str, begun: Instant, stage: &Stage) -> bool {
         "SECRET_ERROR" => plan.flaw.is_none() && plan.kind == Kind::Tls && stage.store.site.broke_since(begun, FELT),
         "UPSTREAM_ERROR" => plan.flaw.is_none() && upstream_failed(plan, begun, stage),
         "UPSTREAM_TIMEOUT" => plan.flaw.is_none() && plan.fault == Some(Fault::Hang),
-        _ => plan.flaw.is_some_and(|flaw| code_of(flaw) == code),
+        _ => plan.flaw.is_some_and(|flaw| code_of(flaw, plan) == code),
     }
 }
 
-/// Whether the answer may break off, because its upstream breaks it or because the connection breaks that it is on.
+/// Whether the answer may break off, because its upstream breaks it or because the connection breaks that it is on. A
+/// WebSocket ends when nobody can say whether its credential is still good, too.
 fn may_break(plan: &Plan, begun: Instant, stage: &Stage) -> bool {
-    matches!(plan.ending(), Ending::Broken | Ending::Any) || connection_broke(plan, begun, stage)
+    let unreviewed = plan.opens() && plan.who.has_token() && stage.api_server.site.broke_since(begun, FELT);
+    matches!(plan.ending(), Ending::Broken | Ending::Any) || connection_broke(plan, begun, stage) || unreviewed
 }
 
 /// Its own upstream's fault, or one that broke the connection that it was on.
@@ -116,8 +148,9 @@ fn connection_broke(plan: &Plan, begun: Instant, stage: &Stage) -> bool {
     !alone && stage.upstream(plan.kind).broke_since(begun, FELT_UPSTREAM)
 }
 
-fn code_of(flaw: Flaw) -> &'static str {
+fn code_of(flaw: Flaw, plan: &Plan) -> &'static str {
     match flaw {
+        Flaw::TwoCredentials if plan.way.is_relayed() => "UNAUTHORIZED",
         Flaw::NoCredential | Flaw::WrongSecret => "UNAUTHORIZED",
         Flaw::UnknownToken => "INVALID_TOKEN",
         Flaw::ExpiredToken => "TOKEN_EXPIRED",

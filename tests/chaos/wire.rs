@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// A stream and what was read of it too early.
@@ -40,10 +41,11 @@ pub enum Framing {
     Close,
 }
 
-/// What came of a body, and whether it ended where its framing says.
+/// What came of a body and behind it, and whether it ended where its framing says.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     pub bytes: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
     pub whole: bool,
 }
 
@@ -51,8 +53,7 @@ impl Head {
     fn parse(text: String) -> Head {
         let mut lines = text.split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
-        let fields = lines.filter_map(|line| line.split_once(':'));
-        let fields = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let fields = lines.filter_map(field).collect();
         Head { line, fields, text }
     }
 
@@ -73,6 +74,11 @@ impl Head {
     }
 }
 
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+}
+
 impl<S: AsyncRead + Unpin> Wire<S> {
     pub fn new(stream: S) -> Wire<S> {
         Wire { stream, held: Vec::new(), pace: Pace::FULL }
@@ -84,9 +90,9 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     }
 
     async fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 65536];
-        let n = self.stream.read(&mut chunk[..self.pace.piece]).await?;
-        self.held.extend_from_slice(&chunk[..n]);
+        // Nothing is kept on the stack across the wait: callers' futures hold many of these.
+        self.held.reserve(self.pace.piece);
+        let n = (&mut self.stream).take(self.pace.piece as u64).read_buf(&mut self.held).await?;
         if !self.pace.pause.is_zero() {
             tokio::time::sleep(self.pace.pause).await;
         }
@@ -114,19 +120,30 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         &self.held
     }
 
+    /// So many bytes.
+    pub async fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.some(length, &mut bytes, usize::MAX).await.map(|()| bytes)
+    }
+
+    /// Whether nothing comes any more, but the end.
+    pub async fn ends(&mut self) -> bool {
+        self.held.is_empty() && self.fill().await.is_err()
+    }
+
     /// The body that a head announced, or as much of it as came; no more than about `most`.
     pub async fn body(&mut self, framing: Framing, most: usize) -> Body {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut trailers) = (Vec::new(), Vec::new());
         let read = match framing {
             Framing::Length(length) => self.some(length, &mut bytes, most).await,
-            Framing::Chunked => self.chunks(&mut bytes, most).await,
+            Framing::Chunked => self.chunks(&mut bytes, &mut trailers, most).await,
             Framing::Close => match self.some(usize::MAX, &mut bytes, most).await {
                 // A stream whose end is an error is broken; one that ends is whole.
                 Err(error) if error.to_string() == io::Error::from(io::ErrorKind::UnexpectedEof).to_string() => Ok(()),
                 other => other,
             },
         };
-        Body { bytes, whole: read.is_ok() }
+        Body { bytes, trailers, whole: read.is_ok() }
     }
 
     async fn some(&mut self, mut length: usize, bytes: &mut Vec<u8>, most: usize) -> io::Result<()> {
@@ -144,14 +161,24 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         }
     }
 
-    async fn chunks(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<()> {
+    async fn chunks(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        trailers: &mut Vec<(String, String)>,
+        most: usize,
+    ) -> io::Result<()> {
         loop {
             let line = self.until(b"\r\n").await?;
             let size = std::str::from_utf8(&line).ok().and_then(|line| line.trim_end().split(';').next());
             let size = size.and_then(|size| usize::from_str_radix(size, 16).ok()).ok_or(io::ErrorKind::InvalidData)?;
             if size == 0 {
-                while self.until(b"\r\n").await?.len() > 2 {}
-                return Ok(());
+                loop {
+                    let line = self.until(b"\r\n").await?;
+                    if line.len() == 2 {
+                        return Ok(());
+                    }
+                    trailers.extend(field(&String::from_utf8_lossy(&line)));
+                }
             }
             self.some(size, bytes, most).await?;
             if self.until(b"\r\n").await?.len() != 2 {
@@ -159,4 +186,14 @@ impl<S: AsyncRead + Unpin> Wire<S> {
             }
         }
     }
+}
+
+/// The same of HTTP/2.
+pub fn fields(map: &HeaderMap) -> Vec<(String, String)> {
+    map.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+}
+
+pub fn map(fields: &[(String, String)]) -> HeaderMap {
+    let pair = |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
+    fields.iter().filter_map(pair).collect()
 }

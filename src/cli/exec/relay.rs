@@ -7,14 +7,15 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::credential::CredentialFile;
+use super::lingering::Lingering;
 use super::password::Password;
 use super::via::{Stream, Via};
 use crate::authn::session::SessionSecret;
@@ -80,9 +82,19 @@ impl Relay {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, permit: Arc<OwnedSemaphorePermit>) {
         let _ = stream.set_nodelay(true);
-        let service = service_fn(|request| {
-            let (relay, permit) = (Arc::clone(&self), Arc::clone(&permit));
-            async move { Ok::<_, Infallible>(relay.answer(request, permit).await) }
+        let left_http = Arc::new(AtomicBool::new(false));
+        let stream = Lingering::new(stream, Arc::clone(&left_http));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (relay, permit, left_http) = (Arc::clone(&self), Arc::clone(&permit), Arc::clone(&left_http));
+            async move {
+                let unread = !request.body().is_end_stream();
+                let mut answer = relay.answer(request, permit, &left_http).await;
+                // One of the relay's own, in the place of reading the body: the connection ends with it.
+                if unread && matches!(answer.body(), Either::Right(_)) {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD);
@@ -90,7 +102,12 @@ impl Relay {
         let _ = builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, permit: Arc<OwnedSemaphorePermit>) -> Response<Body> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        permit: Arc<OwnedSemaphorePermit>,
+        left_http: &AtomicBool,
+    ) -> Response<Body> {
         if !self.is_the_child(request.headers_mut()) {
             let mut answer = own_answer(
                 StatusCode::PROXY_AUTHENTICATION_REQUIRED,
@@ -108,7 +125,7 @@ impl Relay {
         request.headers_mut().insert(PROXY_AUTHORIZATION, self.credential.current().await);
         request.headers_mut().remove("proxy-connection");
         match self.via.connect().await {
-            Ok(stream) => hand_on(request, stream, permit).await.unwrap_or_else(|_| {
+            Ok(stream) => hand_on(request, stream, permit, left_http).await.unwrap_or_else(|_| {
                 own_answer(StatusCode::BAD_GATEWAY, "UPSTREAM_ERROR", "the connection to veilwarden broke off")
             }),
             Err(_) => own_answer(StatusCode::BAD_GATEWAY, "UPSTREAM_ERROR", "veilwarden cannot be reached: see --via"),
@@ -129,6 +146,7 @@ async fn hand_on(
     mut request: Request<Incoming>,
     stream: Box<dyn Stream>,
     permit: Arc<OwnedSemaphorePermit>,
+    left_http: &AtomicBool,
 ) -> hyper::Result<Response<Body>> {
     let is_connect = request.method() == Method::CONNECT;
     let child = hyper::upgrade::on(&mut request);
@@ -141,6 +159,7 @@ async fn hand_on(
     });
     let mut answer = sender.send_request(request).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && answer.status().is_success()) {
+        left_http.store(true, Ordering::Relaxed);
         let veilwarden = hyper::upgrade::on(&mut answer);
         tokio::spawn(async move {
             if let (Ok(child), Ok(veilwarden)) = tokio::join!(child, veilwarden) {

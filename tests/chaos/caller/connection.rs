@@ -1,6 +1,7 @@
 //! Connections to the proxy, and those that a caller keeps.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use crate::plan::Plan;
 use crate::stage::Stage;
 use crate::wire::{Framing, Wire};
 
+/// So many connections by HTTP/2 of a kind.
+const SIDE_BY_SIDE: u64 = 4;
+
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
@@ -27,15 +31,18 @@ pub struct Line {
     pub last: Option<u64>,
 }
 
-/// What a request may share a connection with: in a tunnel, those of the same caller to the same host.
-type Key = Option<(Way, &'static str, String)>;
+/// What a request may share a connection with: in a tunnel, those of the same caller to the same host; those of the same
+/// caller's relay; else all.
+pub type Key = Option<(Way, &'static str, String)>;
 
 /// What one caller keeps.
 #[derive(Default)]
 pub struct Connections {
     lines: HashMap<Key, (Line, Instant)>,
-    streams: HashMap<Key, (SendRequest<Bytes>, Instant)>,
 }
+
+/// Connections of HTTP/2 that all callers share, so that streams of several are on one at a time, and when each was used.
+pub type Shared = Mutex<HashMap<(Key, u64), (SendRequest<Bytes>, Instant)>>;
 
 /// No connection: why, or the proxy's answer to CONNECT.
 #[derive(Debug)]
@@ -45,7 +52,8 @@ pub enum Refused {
 }
 
 fn key(plan: &Plan) -> Key {
-    plan.way.is_tunnel().then(|| (plan.way, plan.who.name(), plan.host()))
+    let host = if plan.way.is_tunnel() { plan.host() } else { String::new() };
+    (plan.way.is_tunnel() || plan.way.is_relayed()).then(|| (plan.way, plan.who.name(), host))
 }
 
 impl Connections {
@@ -63,32 +71,27 @@ impl Connections {
     pub fn keep_line(&mut self, plan: &Plan, line: Line) {
         self.lines.insert(key(plan), (line, Instant::now()));
     }
+}
 
-    /// The same for HTTP/2. In clear it is shared by all callers.
-    pub async fn stream(&mut self, plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
-        let kept = match plan.way {
-            Way::H2c => shared(plan, stage).lock().unwrap().clone(),
-            _ => self.streams.remove(&key(plan)).filter(|(_, used)| used.elapsed() < KEPT).map(|(kept, _)| kept),
-        };
-        if let Some(kept) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
-            && let Ok(ready) = kept.ready().await
-        {
-            return Ok(ready);
+/// A connection by HTTP/2: one that all share, unless the plan wants a new one.
+pub async fn stream(plan: &Plan, stage: &Stage) -> Result<SendRequest<Bytes>, Refused> {
+    let at = (key(plan), plan.number % SIDE_BY_SIDE);
+    let kept = stage.shared.lock().unwrap().get(&at).filter(|(_, used)| used.elapsed() < KEPT).cloned();
+    if let Some((kept, _)) = kept.filter(|_| !plan.fresh && !spends_a_credential(plan))
+        && let Ok(ready) = kept.ready().await
+    {
+        if let Some((_, used)) = stage.shared.lock().unwrap().get_mut(&at) {
+            *used = Instant::now();
         }
-        let io = open(plan, stage).await?;
-        let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
-        tokio::spawn(connection);
-        if plan.way == Way::H2c {
-            *shared(plan, stage).lock().unwrap() = Some(sender.clone());
-        }
-        sender.ready().await.map_err(broken)
+        return Ok(ready);
     }
-
-    pub fn keep_stream(&mut self, plan: &Plan, stream: SendRequest<Bytes>) {
-        if plan.way != Way::H2c {
-            self.streams.insert(key(plan), (stream, Instant::now()));
-        }
+    let io = open(plan, stage).await?;
+    let (sender, connection) = h2::client::handshake(io).await.map_err(broken)?;
+    tokio::spawn(connection);
+    if !spends_a_credential(plan) {
+        stage.shared.lock().unwrap().insert(at, (sender.clone(), Instant::now()));
     }
+    sender.ready().await.map_err(broken)
 }
 
 /// A tunnel's credential is that of its CONNECT, and one without is never kept.
@@ -98,16 +101,13 @@ fn spends_a_credential(plan: &Plan) -> bool {
     plan.way.is_tunnel() && spends
 }
 
-fn shared<'a>(plan: &Plan, stage: &'a Stage) -> &'a std::sync::Mutex<Option<SendRequest<Bytes>>> {
-    &stage.shared[plan.number as usize % stage.shared.len()]
-}
-
 fn broken(error: impl std::fmt::Display) -> Refused {
     Refused::Broken(error.to_string())
 }
 
 async fn open(plan: &Plan, stage: &Stage) -> Result<Box<dyn Io>, Refused> {
-    let stream = TcpStream::connect(stage.proxy().address).await.map_err(broken)?;
+    let address = if plan.way.is_relayed() { stage.relay(plan.who).address } else { stage.proxy().address };
+    let stream = TcpStream::connect(address).await.map_err(broken)?;
     stream.set_nodelay(true).map_err(broken)?;
     if !plan.way.is_tunnel() {
         return Ok(Box::new(stream));
@@ -121,14 +121,19 @@ async fn open(plan: &Plan, stage: &Stage) -> Result<Box<dyn Io>, Refused> {
 /// What is on the other side of a good CONNECT.
 async fn tunnel(stream: TcpStream, plan: &Plan, stage: &Stage) -> Result<TcpStream, Refused> {
     let mut wire = Wire::new(stream);
-    wire.stream.write_all(speech::connect(plan).as_bytes()).await.map_err(broken)?;
+    wire.stream.write_all(speech::connect(plan, stage).as_bytes()).await.map_err(broken)?;
     let head = wire.head().await.map_err(broken)?;
     let status = head.line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     if status == 200 {
-        let claim = Claim::Exact { status, complete: true, allowed: None };
-        stage.ledger.claim(&format!("t-{}", plan.number), claim);
+        stage.ledger.claim(&format!("t-{}", plan.number), Claim::tunnel());
         return if wire.is_empty() { Ok(wire.stream) } else { Err(broken("bytes before the tunnel's first")) };
     }
     let body = wire.body(head.framing().unwrap_or(Framing::Close), usize::MAX).await;
-    Err(Refused::Answered(Answer { status, fields: head.fields, body: body.bytes, complete: body.whole }))
+    Err(Refused::Answered(Answer {
+        status,
+        fields: head.fields,
+        body: body.bytes,
+        complete: body.whole,
+        ..Answer::default()
+    }))
 }

@@ -7,32 +7,28 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 
-use super::connection::{Connections, Refused};
+use super::connection::{self, Refused};
 use super::{Answer, Got, speech};
 use crate::cast::Way;
 use crate::plan::{Plan, Reading, bytes};
 use crate::stage::Stage;
+use crate::wire::{fields, map};
 
-pub async fn call(plan: &Plan, connections: &mut Connections, stage: &Stage) -> Got {
-    let mut sender = match connections.stream(plan, stage).await {
-        Ok(sender) => sender,
-        Err(Refused::Answered(answer)) => return Got::Answer(answer),
-        Err(Refused::Broken(why)) => return Got::Silence(format!("no connection: {why}")),
-    };
-    let got = exchange(plan, &mut sender).await;
-    if matches!(got, Got::Answer(_)) {
-        connections.keep_stream(plan, sender);
+pub async fn call(plan: &Plan, stage: &Stage) -> Got {
+    match connection::stream(plan, stage).await {
+        Ok(mut sender) => exchange(plan, &mut sender, stage).await,
+        Err(Refused::Answered(answer)) => Got::Answer(answer),
+        Err(Refused::Broken(why)) => Got::Silence(format!("no connection: {why}")),
     }
-    got
 }
 
-fn request(plan: &Plan) -> Request<()> {
+fn request(plan: &Plan, stage: &Stage) -> Request<()> {
     let base = match plan.way {
         Way::H2c => "http://proxy.test".to_owned(),
         _ => format!("https://{}", plan.host()),
     };
     let mut request = Request::builder().method(speech::method(plan)).uri(format!("{base}{}", plan.target()));
-    for (name, value) in speech::fields(plan) {
+    for (name, value) in speech::fields(plan, stage) {
         request = request.header(name, value);
     }
     if let Some(upload) = plan.upload.filter(|upload| !upload.chunked) {
@@ -41,8 +37,8 @@ fn request(plan: &Plan) -> Request<()> {
     request.body(()).expect("a request")
 }
 
-async fn exchange(plan: &Plan, sender: &mut SendRequest<Bytes>) -> Got {
-    let (answer, mut stream) = match sender.send_request(request(plan), plan.upload.is_none()) {
+async fn exchange(plan: &Plan, sender: &mut SendRequest<Bytes>, stage: &Stage) -> Got {
+    let (answer, mut stream) = match sender.send_request(request(plan, stage), plan.upload.is_none()) {
         Ok(sent) => sent,
         Err(error) => return Got::Silence(error.to_string()),
     };
@@ -65,16 +61,10 @@ async fn exchange(plan: &Plan, sender: &mut SendRequest<Bytes>) -> Got {
         Err(error) => return Got::Silence(error.to_string()),
     };
     let mut got = Answer { status: head.status.as_u16(), ..Answer::default() };
-    let fields = head.headers.iter();
-    got.fields = fields
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    match read(plan, &mut body, &mut got.body).await {
-        Some(complete) => got.complete = complete,
-        None => {
-            stream.send_reset(Reason::CANCEL);
-            return Got::Left;
-        }
+    got.fields = fields(&head.headers);
+    if !read(plan, &mut body, &mut got).await {
+        stream.send_reset(Reason::CANCEL);
+        return Got::Left;
     }
     if !wrote && plan.upload.is_some() {
         stream.send_reset(Reason::CANCEL);
@@ -89,31 +79,37 @@ async fn write(plan: &Plan, stream: &mut SendStream<Bytes>) -> bool {
     if upload.half {
         rest.truncate(upload.length / 2);
     }
-    let piece = upload.length.div_ceil(upload.pieces).max(1);
     loop {
-        let part = rest.split_to(piece.min(rest.len()));
+        let part = rest.split_to(speech::piece(upload).min(rest.len()));
         let last = rest.is_empty();
-        if stream.send_data(part, last && !upload.half).is_err() {
+        if stream.send_data(part, last && !upload.half && !upload.trailers).is_err() {
             return false;
         }
         tokio::time::sleep(upload.pause).await;
         if last {
+            if upload.trailers {
+                let _ = stream.send_trailers(map(&speech::trailers(plan)));
+            }
             return upload.half;
         }
     }
 }
 
-/// Whether all of it came; `None`: the caller has had enough.
-async fn read(plan: &Plan, body: &mut RecvStream, bytes: &mut Vec<u8>) -> Option<bool> {
+/// Takes the body and what is behind it; `false`: the caller has had enough.
+async fn read(plan: &Plan, body: &mut RecvStream, got: &mut Answer) -> bool {
     while let Some(data) = body.data().await {
-        let Ok(data) = data else { return Some(false) };
-        bytes.extend_from_slice(&data);
+        let Ok(data) = data else { return true };
+        got.body.extend_from_slice(&data);
         match plan.reading {
-            Reading::Half if bytes.len() > plan.answer.length / 2 => return None,
+            Reading::Half if got.body.len() > plan.answer.length / 2 => return false,
             Reading::Slow => tokio::time::sleep(Duration::from_millis(2)).await,
             Reading::Whole | Reading::Half | Reading::Never => {}
         }
         let _ = body.flow_control().release_capacity(data.len());
     }
-    Some(body.trailers().await.is_ok())
+    if let Ok(trailers) = body.trailers().await {
+        got.trailers = trailers.as_ref().map(fields).unwrap_or_default();
+        got.complete = true;
+    }
+    true
 }

@@ -15,6 +15,10 @@ pub struct Answer {
     pub length: usize,
     pub pieces: usize,
     pub pause: Duration,
+    /// Fields behind the body, good ones and such as no trailer may be.
+    pub trailers: bool,
+    /// It has the secret in it, in each of its parts.
+    pub reflects: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub enum Framing {
     Close,
 }
 
-/// What an upstream does wrong.
+/// What an upstream does wrong. In a WebSocket a body is what follows its opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Closes instead of answering; TLS without its end.
@@ -36,9 +40,10 @@ pub enum Fault {
     /// Closes in the middle of the body; TLS without its end.
     HalfBody,
     HalfBodyReset,
-    /// Sends an answer that nobody asked for behind the one that somebody did.
+    /// Sends an answer that nobody asked for behind the one that somebody did; a frame that cannot be read.
     Longer,
-    /// Two framings that contradict each other; in HTTP/2 a length that the stream does not have.
+    /// Two framings that contradict each other; in HTTP/2 a length that the stream does not have; a WebSocket that is not
+    /// the one that was called for.
     Contradiction,
     Hang,
     HangInBody,
@@ -84,6 +89,8 @@ impl Answer {
             length: length(dice),
             pieces: pick(dice, &[(8, 1), (3, 4), (1, 20)]),
             pause: Duration::from_millis(pick(dice, &[(20, 0), (4, 5), (1, 40)])),
+            trailers: dice.random_ratio(1, 4),
+            reflects: dice.random_ratio(1, 15),
         }
     }
 }

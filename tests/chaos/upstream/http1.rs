@@ -7,14 +7,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::{Arrived, admit, check_body};
+use super::{Arrived, admit, check_body, fields, socket, trailers};
 use crate::cast::Kind;
-use crate::plan::{self, Fault, Plan, Reading};
+use crate::plan::{self, Ending, Fault, Plan, Reading};
 use crate::stage::Stage;
 use crate::wire::{Framing, Head, Wire};
 
 /// Longer than any limit of the proxy.
-const HANG: Duration = Duration::from_secs(30);
+pub const HANG: Duration = Duration::from_secs(30);
 
 /// A connection that can be reset.
 pub trait Resets: AsyncRead + AsyncWrite + Unpin {
@@ -74,16 +74,23 @@ fn arrive(head: &Head, kind: Kind, stage: &Stage) -> Option<Plan> {
 async fn receive(wire: &mut Wire<impl Resets>, head: &Head, plan: &Plan, stage: &Stage) -> bool {
     let body = wire.body(head.framing().unwrap_or(Framing::Length(0)), usize::MAX).await;
     if body.whole {
-        check_body(&body.bytes, plan, stage);
+        check_body(&body.bytes, &body.trailers, plan, stage);
     }
     body.whole
 }
 
 /// The answer's head and body as bytes, the body framed.
 fn answer(plan: &Plan) -> (Vec<u8>, Vec<u8>) {
-    let plan::Answer { status, framing, length, .. } = plan.answer;
-    let number = plan.number;
-    let mut head = format!("HTTP/1.1 {status} As Planned\r\nX-Number: {number}\r\n");
+    let plan::Answer { framing, length, .. } = plan.answer;
+    let mut head = format!("HTTP/1.1 {} As Planned\r\n", plan.status());
+    for (name, value) in fields(plan) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if plan.opens() {
+        let accept = if plan.fault == Some(Fault::Contradiction) { "AAAA" } else { plan::socket::ACCEPT };
+        head.push_str(&format!("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"));
+        return (head.into_bytes(), Vec::new());
+    }
     if plan.fault == Some(Fault::Contradiction) {
         head.push_str(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"));
     }
@@ -100,8 +107,9 @@ fn answer(plan: &Plan) -> (Vec<u8>, Vec<u8>) {
                 true => Vec::new(),
                 false => [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat(),
             };
-            let end: &[u8] = if plan.method == "HEAD" { b"" } else { b"0\r\n\r\n" };
-            [chunk(&body[..middle]), chunk(&body[middle..]), end.to_vec()].concat()
+            let lines: String = trailers(plan).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let end = if plan.method == "HEAD" { String::new() } else { format!("0\r\n{lines}\r\n") };
+            [chunk(&body[..middle]), chunk(&body[middle..]), end.into_bytes()].concat()
         }
         plan::Framing::Close => {
             head.push_str("Connection: close\r\n");
@@ -115,8 +123,14 @@ fn answer(plan: &Plan) -> (Vec<u8>, Vec<u8>) {
 /// Answers as planned; `false`: the connection is over.
 async fn play(wire: &mut Wire<impl Resets>, plan: &Plan, kind: Kind, stage: &Stage) -> bool {
     let (head, body) = answer(plan);
-    let stream = &mut wire.stream;
     let half = body.len() / 2;
+    if let Some(socket) =
+        plan.socket.filter(|_| plan.opens() && !matches!(plan.ending(), Ending::Refused | Ending::Any))
+    {
+        socket::serve(wire, &head, plan, socket, stage).await;
+        return false;
+    }
+    let stream = &mut wire.stream;
     let (sent, resets) = match plan.fault {
         None | Some(Fault::Longer | Fault::Contradiction | Fault::Early | Fault::CloseAfter) => {
             return whole(stream, plan, &head, &body, stage).await;

@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
 
-use super::{Arrived, admit, check_body};
+use super::{Arrived, admit, check_body, fields, trailers};
 use crate::cast::Kind;
 use crate::plan::{Fault, Framing, Plan};
 use crate::stage::Stage;
+use crate::wire;
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +90,9 @@ async fn receive(body: &mut RecvStream, plan: &Plan, stage: &Stage) -> bool {
         let _ = body.flow_control().release_capacity(data.len());
         bytes.extend_from_slice(&data);
     }
-    let whole = body.trailers().await.is_ok();
-    if whole {
-        check_body(&bytes, plan, stage);
-    }
-    whole
+    let Ok(trailers) = body.trailers().await else { return false };
+    check_body(&bytes, &trailers.as_ref().map(wire::fields).unwrap_or_default(), plan, stage);
+    true
 }
 
 /// Answers as planned, and says how the connection ends if it does.
@@ -116,8 +115,9 @@ async fn play(respond: &mut SendResponse<Bytes>, plan: &Plan, stage: &Stage) -> 
         _ => {}
     }
     let body = Bytes::from(plan.body());
-    let mut stream = respond.send_response(head(plan), body.is_empty()).ok()?;
-    if body.is_empty() {
+    let ended = body.is_empty() && !plan.answer.trailers;
+    let mut stream = respond.send_response(head(plan), ended).ok()?;
+    if ended {
         return (plan.fault == Some(Fault::CloseAfter)).then_some(Last::Orderly);
     }
     let half = body.slice(..body.len() / 2);
@@ -156,7 +156,10 @@ fn head(plan: &Plan) -> Response<()> {
         Some(Fault::Contradiction) => Some(length + 5),
         _ => (plan.answer.framing == Framing::Length).then_some(length),
     };
-    let mut head = Response::builder().status(plan.answer.status).header("x-number", plan.number);
+    let mut head = Response::builder().status(plan.answer.status);
+    for (name, value) in fields(plan) {
+        head = head.header(name, value);
+    }
     if let Some(length) = said {
         head = head.header("content-length", length);
     }
@@ -167,9 +170,12 @@ async fn send(stream: &mut SendStream<Bytes>, mut body: Bytes, plan: &Plan) {
     let piece = body.len().div_ceil(plan.answer.pieces);
     while !body.is_empty() {
         let part = body.split_to(piece.min(body.len()));
-        if stream.send_data(part, body.is_empty()).is_err() {
+        if stream.send_data(part, body.is_empty() && !plan.answer.trailers).is_err() {
             return;
         }
         wait(plan).await;
+    }
+    if plan.answer.trailers {
+        let _ = stream.send_trailers(wire::map(&trailers(plan)));
     }
 }

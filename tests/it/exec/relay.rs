@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::via;
 use crate::world::process::{End, Process, file, run};
@@ -201,4 +201,32 @@ async fn a_veilwarden_that_is_away_is_said() {
     assert_eq!(end, End::Exit(0), "{err}");
     assert!(out.ends_with(" 502") && out.contains("veilwarden cannot be reached"), "{out}");
     assert_eq!(upstream.bytes(), 0);
+}
+
+/// Closing with input that nobody has read resets a connection, and what is on its way is lost.
+#[tokio::test]
+async fn a41_f21_a_refusal_without_a_look_at_the_body_costs_no_answer() {
+    const LONG: usize = 1 << 20;
+    let upstream = Recorder::start().await;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n");
+    upstream.script(move |_| vec![Step::Send([head.as_bytes(), &[b'x'; LONG]].concat())]);
+    let held = held(&upstream).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // What is not taken yet waits on the relay's side.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(held.proxy).await.unwrap();
+    let good = format!("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{}\r\n", held.password);
+    let stranger = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 50000\r\n\r\n";
+    let calls = [good.as_bytes(), stranger.as_bytes(), &[b'y'; 50_000]].concat();
+    let (mut read, mut write) = stream.split();
+    let mut answers = Vec::new();
+    let exchange = async { tokio::join!(write.write_all(&calls), read.read_to_end(&mut answers)) };
+    let (_, read) = within("the answers", exchange).await;
+    read.unwrap();
+    let answers = raw::parse_answers(&answers);
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 407]);
+    assert_eq!(answers[0].body.len(), LONG);
+    assert_eq!((answers[1].complete, answers[1].header("connection")), (true, Some("close")));
+    assert_eq!(upstream.seen().len(), 1);
+    held.end().await;
 }

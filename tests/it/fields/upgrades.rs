@@ -1,8 +1,13 @@
 //! Upgrades, as long as none is supported: a request that asks for one is an ordinary request.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::World;
 use crate::framing::fill;
 use crate::world::exchange::Pieces;
+use crate::world::raw;
 
 #[tokio::test]
 async fn d30_d34_nobody_is_asked_to_upgrade() {
@@ -44,4 +49,27 @@ async fn what_follows_is_a_request(protocol: &str) {
     assert_eq!(outcome.answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 401, 200]);
     assert_eq!(outcome.left.iter().map(|seen| seen.target()).collect::<Vec<_>>(), ["/x", "/probe"]);
     assert_eq!(world.stop().await.len(), 3);
+}
+
+/// hyper keeps such a connection for a protocol that might follow, which none does.
+#[tokio::test]
+async fn d31_a_connection_on_which_an_upgrade_was_refused_outlasts_a_pause() {
+    let world = World::new().await.forward().start().await;
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    for (what, asked) in [
+        ("h2c", world.ok("Connection: Upgrade\r\nUpgrade: h2c\r\n")),
+        ("a WebSocket", world.ok(&format!("Connection: Upgrade\r\nUpgrade: websocket\r\n{key}"))),
+        ("CONNECT", "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n".to_owned()),
+    ] {
+        let mut caller = world.connect().await;
+        for at in ["at once", "after a pause", "after another"] {
+            caller.write_all(asked.as_bytes()).await.unwrap();
+            assert_ne!(raw::read_answer(&mut caller).await.status, 0, "{what} {at}");
+            // Longer than a parser is kept for the next request: time is what is tested.
+            let closed = tokio::time::timeout(Duration::from_millis(300), caller.read(&mut [0; 1])).await;
+            assert!(closed.is_err(), "{what} {at}: {closed:?}");
+        }
+        caller.write_all(world.ok("Connection: close\r\n").as_bytes()).await.unwrap();
+        assert_eq!(raw::read_answer(&mut caller).await.status, 200, "{what}");
+    }
 }

@@ -107,3 +107,29 @@ async fn a28_a_requests_trailers_pass_when_they_may() {
     assert_eq!(everything.matches("0\r\nx-sum: abc\r\n\r\n").count(), 2, "{everything}");
     assert!(!everything.contains("evil") && !everything.contains(&credential), "{everything}");
 }
+
+/// The caller has all of it with the last byte of its length; what HTTP/2 has behind it is nothing to HTTP/1.
+#[tokio::test]
+async fn i6_the_record_of_an_answer_with_a_length_and_trailers_says_that_it_is_complete() {
+    let upstream = Upstream::start(|seen| {
+        let length = if seen.uri.ends_with("/none") { "0" } else { "2" };
+        let (sender, rest) = channel();
+        if length == "2" {
+            sender.try_send(Frame::data(Bytes::from_static(b"hi"))).unwrap();
+        }
+        sender.try_send(Frame::trailers(trailers(&[]))).unwrap();
+        Response::builder().header("content-length", length).body(rest).unwrap()
+    })
+    .await;
+    let mut world = World::new().await.route(&in_clear("h.test", upstream.address)).start().await;
+    let peer = Peer::connect(&world).await;
+    for path in ["/x", "/none"] {
+        let answer = world.send(world.request_to("h.test", "GET", path, "")).await;
+        assert!(answer.complete && answer.status == 200, "{answer:?}");
+        let answer = peer.send(request(&world, "GET", path, "h.test").body(empty()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    let records = world.stop().await;
+    assert_eq!(records.len(), 4, "{records:?}");
+    assert!(records.iter().all(|record| record["complete"] == true), "{records:?}");
+}
