@@ -201,6 +201,27 @@ mod tests {
         assert!(judge(format!("0\r\nA: {}\r\n\r\n", "b".repeat(1 << 20)).as_bytes()).is_err());
     }
 
+    #[test]
+    fn k15_limits_of_a_chunked_body_hold_to_the_byte() {
+        let size = |digits: usize| format!("{:0digits$}\r\nx\r\n0\r\n\r\n", 1);
+        let extension = |bytes: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(bytes - 1));
+        let extensions = |bytes: usize| format!("1;a\r\nx\r\n{}", extension(bytes - 2));
+        let trailers = |count: usize| format!("0\r\n{}\r\n", "A: b\r\n".repeat(count));
+        let trailer = |bytes: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(bytes - 3));
+        let together = |bytes: usize| format!("0\r\nA:b\r\nA:{}\r\n\r\n", "b".repeat(bytes - 5));
+        for (body, most) in [
+            (&size as &dyn Fn(usize) -> String, 15),
+            (&extension, 4096),
+            (&extensions, 4096),
+            (&trailers, 32),
+            (&trailer, 8192),
+            (&together, 8192),
+        ] {
+            assert_eq!(judge(body(most).as_bytes()), Ok(body(most).len()), "{most}");
+            assert!(judge(body(most + 1).as_bytes()).is_err(), "{most} and one");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic_and_no_more_than_given_is_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

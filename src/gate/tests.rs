@@ -165,7 +165,7 @@ async fn no_more_than_a_little_is_read_ahead() {
     let _busy = handle.busy();
     peer.write_all(&[b'x'; 60 << 10]).await.unwrap();
     assert!(silent(&mut gate).await);
-    assert!((MAX_AHEAD..=MAX_AHEAD + 4096).contains(&gate.held.len()), "{} bytes", gate.held.len());
+    assert_eq!(gate.held.len(), MAX_AHEAD);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,10 +188,72 @@ async fn after_a_refusal_the_rest_is_read_before_the_end() {
     assert!(!closing.is_finished(), "the peer may still be sending");
     drop(peer);
     closing.await.unwrap().unwrap();
+}
 
-    let (mut peer, mut gate) = self::gate();
-    peer.write_all(GOOD).await.unwrap();
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_message_is_read_before_the_end() {
+    let within_body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    for (sent, owed) in [(&within_body[..], true), (b"GET /a HT", true), (GOOD, false), (b"", false)] {
+        let (mut peer, mut gate) = gate();
+        peer.write_all(sent).await.unwrap();
+        let _ = tokio::time::timeout(Duration::from_millis(1), read(&mut gate)).await;
+        let at_once = tokio::time::timeout(Duration::from_millis(1), gate.shutdown()).await;
+        assert_eq!(at_once.is_err(), owed, "{:?}", String::from_utf8_lossy(sent));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hangs_up_within_a_head_is_noticed() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(b"GET /a HT").await.unwrap();
+    drop(peer);
+    assert_eq!(read(&mut gate).await.unwrap(), b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_idle_limit_begins_when_a_head_in_pieces_is_whole() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(&GOOD[..9]).await.unwrap();
+    assert!(silent(&mut gate).await);
+    peer.write_all(&GOOD[9..]).await.unwrap();
     assert_eq!(read(&mut gate).await.unwrap(), GOOD);
-    let at_once = tokio::time::timeout(Duration::from_millis(1), gate.shutdown()).await;
-    assert!(at_once.is_ok(), "nothing is owed after a good request");
+    let whole = Instant::now();
+    assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(whole.elapsed().as_secs(), 60);
+}
+
+/// A connection that takes one piece at a time.
+#[derive(Debug)]
+pub struct Plain(pub DuplexStream);
+
+impl AsyncRead for Plain {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn pieces_are_written_together_where_the_connection_can() {
+    let (mut peer, mut gate) = gate();
+    assert!(gate.is_write_vectored());
+    let pieces = [io::IoSlice::new(b"one"), io::IoSlice::new(b"two")];
+    assert_eq!(gate.write_vectored(&pieces).await.unwrap(), 6);
+    let mut taken = [0; 6];
+    peer.read_exact(&mut taken).await.unwrap();
+    assert_eq!(&taken, b"onetwo");
+    assert!(!Gate::new(Plain(peer), limits(), true).is_write_vectored());
 }
