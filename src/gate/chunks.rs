@@ -90,7 +90,7 @@ impl Chunks {
                     return Err(Refusal::Malformed("a chunk size is too large"));
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
-                State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
+                State::Size { value: value * 16 + u64::from(digit), digits: digits + 1 }
             }
             (State::Size { value, digits: 1.. }, b'\r') => State::SizeEnd { last: value == 0, size: value },
             (State::Size { value, digits: 1.. }, b';') => self.extension(value == 0, value)?,
@@ -162,6 +162,7 @@ mod tests {
             "0\r\n\r\n",
             "2\r\nhi\r\n0\r\n\r\n",
             "00A\r\n0123456789\r\n0\r\n\r\n",
+            "1a\r\n0123456789abcdefghijklmnop\r\n0\r\n\r\n",
             "2;a=b\r\nhi\r\n0;x\r\nA: b\r\nC:\r\n\r\n",
         ] {
             assert_eq!(judge(format!("{body}GET /").as_bytes()), Ok(body.len()), "{body:?}");

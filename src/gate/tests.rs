@@ -9,7 +9,7 @@ const GOOD: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const CONNECT: &[u8] = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n";
 
 fn limits() -> Limits {
-    Limits { header_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60), ..Limits::default() }
+    Limits { header_timeout: Duration::from_secs(11), idle_timeout: Duration::from_secs(60), ..Limits::default() }
 }
 
 fn gate() -> (DuplexStream, Gate<DuplexStream>) {
@@ -45,8 +45,7 @@ async fn k01_a_head_that_does_not_end_is_given_up() {
     });
     let error = read(&mut gate).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    let took = start.elapsed().as_secs();
-    assert!((9..=12).contains(&took), "{took} s: bytes that trickle in must not move the limit");
+    assert_eq!(start.elapsed().as_secs(), 11, "bytes that trickle in must not move the limit");
     dripping.abort();
 }
 
@@ -116,6 +115,9 @@ async fn the_preface_is_for_http_2_only_at_the_very_start() {
         let mut start = [0; PRIOR_KNOWLEDGE.len()];
         frames.read_exact(&mut start).await.unwrap();
         assert_eq!(start, PRIOR_KNOWLEDGE, "pieces of {size}");
+        let begun = Instant::now();
+        let silence = frames.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!((silence.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 11), "the same limits");
     }
     let (mut peer, mut gate) = gate();
     peer.write_all(&[GOOD, &preface].concat()).await.unwrap();
@@ -220,6 +222,57 @@ async fn the_idle_limit_begins_when_a_head_in_pieces_is_whole() {
     let whole = Instant::now();
     assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert_eq!(whole.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn k01_a_head_after_a_rest_has_its_own_limit() {
+    let (mut peer, mut gate) = gate();
+    let waking = tokio::time::timeout(Duration::from_secs(5), gate.wakes()).await;
+    assert!(waking.is_err(), "{waking:?}");
+    peer.write_all(b"GET /a HT").await.unwrap();
+    assert!(gate.wakes().await.unwrap());
+    let begun = Instant::now();
+    assert_eq!(read(&mut gate).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(begun.elapsed().as_secs(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn k05_rest_comes_a_while_after_the_last_answer() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(GOOD).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+    let busy = gate.handle().busy();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        drop(busy);
+    });
+    let asked = Instant::now();
+    assert_eq!(read(&mut gate).await.unwrap(), b"");
+    assert!(matches!(gate.ended, Ended::Resting));
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_millis(80) && took < Duration::from_millis(150), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn k05_no_rest_before_the_last_request_has_come_to_the_service() {
+    let (mut peer, mut gate) = gate();
+    let handle = gate.handle();
+    for _ in 0..2 {
+        peer.write_all(GOOD).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap(), GOOD);
+        assert!(silent(&mut gate).await);
+        drop(handle.busy());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_http_may_be_silent() {
+    let (mut peer, mut gate) = gate();
+    peer.write_all(CONNECT).await.unwrap();
+    assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+    gate.handle().pass_through();
+    let day = tokio::time::timeout(Duration::from_secs(24 * 3600), read(&mut gate)).await;
+    assert!(day.is_err(), "{day:?}");
 }
 
 /// A connection that takes one piece at a time.
