@@ -1,6 +1,6 @@
 //! HTTP/2 under its watch, with a clock that stands still until it is moved.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 
 use super::super::tests::Plain;
 use super::*;
@@ -63,7 +63,8 @@ async fn e14_a_peer_that_does_not_finish_what_it_began_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn e14_bytes_that_trickle_in_do_not_move_the_limit() {
     let begun = [PREFACE, &SETTINGS, &frame(1, 0, 20)].concat();
-    for (first, more) in [(begun, frame(9, 0, 1)), (PREFACE.to_vec(), vec![0]), (PREFACE[..3].to_vec(), vec![])] {
+    let within = [PREFACE, &SETTINGS, &frame(7, 0, 100)[..20]].concat();
+    for (first, more) in [(begun, frame(9, 0, 1)), (PREFACE.to_vec(), vec![0]), (within, vec![0])] {
         let (mut peer, mut frames) = frames();
         peer.write_all(&first).await.unwrap();
         let began = Instant::now();
@@ -149,10 +150,14 @@ async fn e19_a_peer_that_takes_nothing_is_given_up() {
 
 #[tokio::test]
 async fn writes_reach_the_connection_as_they_are() {
-    let (mut peer, mut frames) = frames();
+    let (mut peer, io) = duplex(64);
+    let mut frames = Frames::new(BufWriter::new(io), Limits::default());
     assert!(frames.is_write_vectored());
+    frames.write_all(&SETTINGS).await.unwrap();
     frames.flush().await.unwrap();
     frames.shutdown().await.unwrap();
-    assert_eq!(peer.read(&mut [0]).await.unwrap(), 0, "closed");
+    let mut sent = Vec::new();
+    peer.read_to_end(&mut sent).await.unwrap();
+    assert_eq!(sent, SETTINGS);
     assert!(!Frames::new(Plain(peer), Limits::default()).is_write_vectored());
 }
