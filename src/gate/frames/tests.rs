@@ -148,16 +148,17 @@ async fn e19_a_peer_that_takes_nothing_is_given_up() {
     assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, Limits::default().idle_timeout));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_reach_the_connection_as_they_are() {
     let (mut peer, io) = duplex(64);
     let mut frames = Frames::new(BufWriter::new(io), Limits::default());
     assert!(frames.is_write_vectored());
     frames.write_all(&SETTINGS).await.unwrap();
     frames.flush().await.unwrap();
-    frames.shutdown().await.unwrap();
-    let mut sent = Vec::new();
-    peer.read_to_end(&mut sent).await.unwrap();
+    let mut sent = [0; SETTINGS.len()];
+    tokio::time::timeout(LIMIT, peer.read_exact(&mut sent)).await.unwrap().unwrap();
     assert_eq!(sent, SETTINGS);
+    frames.shutdown().await.unwrap();
+    assert_eq!(tokio::time::timeout(LIMIT, peer.read(&mut sent)).await.unwrap().unwrap(), 0);
     assert!(!Frames::new(Plain(peer), Limits::default()).is_write_vectored());
 }
