@@ -148,6 +148,26 @@ async fn g06_nothing_behind_connect_passes_before_it_is_decided() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn g06_a_reader_that_waits_hears_of_the_decision() {
+    for passes in [true, false] {
+        let (mut peer, mut gate) = gate();
+        let handle = gate.handle();
+        peer.write_all(&[CONNECT, GOOD].concat()).await.unwrap();
+        assert_eq!(read(&mut gate).await.unwrap(), CONNECT);
+        let busy = handle.busy();
+        let reading = tokio::spawn(async move { read(&mut gate).await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if passes {
+            handle.pass_through();
+        } else {
+            drop(busy);
+        }
+        let heard = tokio::time::timeout(Duration::from_secs(1), reading).await;
+        assert_eq!(heard.expect("it is woken").unwrap().unwrap(), GOOD, "{passes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_hangs_up_is_noticed_while_it_is_undecided() {
     let (mut peer, mut gate) = gate();
     let handle = gate.handle();
