@@ -39,14 +39,13 @@ impl Pace {
     }
 
     async fn stalled(&self, limit: Duration) {
-        let mut deadline = Instant::now() + limit;
         loop {
-            tokio::time::sleep_until(deadline).await;
             let given = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            deadline = given.unwrap_or_else(Instant::now) + limit;
+            let deadline = given.unwrap_or_else(Instant::now) + limit;
             if deadline <= Instant::now() {
                 return;
             }
+            tokio::time::sleep_until(deadline).await;
         }
     }
 }
