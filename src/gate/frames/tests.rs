@@ -116,11 +116,10 @@ async fn e18_a_flood_ends_the_connection_and_what_has_gone_out_pays_for_frames()
         let (mut peer, io) = duplex(answers.len() / 2);
         let mut frames = Frames::new(io, Limits::default());
         peer.write_all(PREFACE).await.unwrap();
-        let mut buffer = vec![0; 1 << 10];
-        frames.read(&mut buffer).await.unwrap();
+        frames.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
         for _ in 0..500 {
             peer.write_all(&frame(6, 0, 8).repeat(8)).await.unwrap();
-            frames.read(&mut buffer).await.unwrap();
+            frames.read_exact(&mut [0; 8 * 17]).await.unwrap();
         }
         let n = if vectored {
             let (first, second) = answers.split_at(answers.len() / 3);
@@ -132,10 +131,10 @@ async fn e18_a_flood_ends_the_connection_and_what_has_gone_out_pays_for_frames()
         // Five answers have gone out; each pays for four.
         for ping in 0..20 {
             peer.write_all(&frame(6, 0, 8)).await.unwrap();
-            assert!(frames.read(&mut buffer).await.is_ok(), "{ping} {vectored}");
+            assert!(frames.read_exact(&mut [0; 17]).await.is_ok(), "{ping} {vectored}");
         }
         peer.write_all(&frame(6, 0, 8)).await.unwrap();
-        assert!(frames.read(&mut buffer).await.is_err(), "{vectored}");
+        assert!(frames.read_exact(&mut [0; 17]).await.is_err(), "{vectored}");
     }
 }
 
