@@ -36,7 +36,7 @@ async fn silence(frames: &mut Frames<DuplexStream>) -> (usize, Option<Duration>)
 }
 
 #[tokio::test(start_paused = true)]
-async fn e14_a_peer_that_does_not_finish_what_it_began_is_given_up() {
+async fn k01_a_peer_that_does_not_finish_what_it_began_is_given_up() {
     let greeting = [PREFACE, &SETTINGS].concat();
     for (bytes, ends) in [
         (vec![], true),
@@ -61,7 +61,7 @@ async fn e14_a_peer_that_does_not_finish_what_it_began_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn e14_bytes_that_trickle_in_do_not_move_the_limit() {
+async fn k01_bytes_that_trickle_in_do_not_move_the_limit() {
     let begun = [PREFACE, &SETTINGS, &frame(1, 0, 20)].concat();
     let within = [PREFACE, &SETTINGS, &frame(7, 0, 100)[..20]].concat();
     for (first, more) in [(begun, frame(9, 0, 1)), (PREFACE.to_vec(), vec![0]), (within, vec![0])] {
@@ -139,7 +139,7 @@ async fn e18_a_flood_ends_the_connection_and_what_has_gone_out_pays_for_frames()
 }
 
 #[tokio::test(start_paused = true)]
-async fn e19_a_peer_that_takes_nothing_is_given_up() {
+async fn k03_a_peer_that_takes_nothing_is_given_up() {
     let (_peer, io) = duplex(16);
     let mut frames = Frames::new(io, Limits::default());
     let start = Instant::now();
