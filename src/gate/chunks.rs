@@ -90,7 +90,7 @@ impl Chunks {
                     return Err(Refusal::Malformed("a chunk size is too large"));
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
-                State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
+                State::Size { value: value * 16 + u64::from(digit), digits: digits + 1 }
             }
             (State::Size { value, digits: 1.. }, b'\r') => State::SizeEnd { last: value == 0, size: value },
             (State::Size { value, digits: 1.. }, b';') => self.extension(value == 0, value)?,
@@ -162,6 +162,7 @@ mod tests {
             "0\r\n\r\n",
             "2\r\nhi\r\n0\r\n\r\n",
             "00A\r\n0123456789\r\n0\r\n\r\n",
+            "1a\r\n0123456789abcdefghijklmnop\r\n0\r\n\r\n",
             "2;a=b\r\nhi\r\n0;x\r\nA: b\r\nC:\r\n\r\n",
         ] {
             assert_eq!(judge(format!("{body}GET /").as_bytes()), Ok(body.len()), "{body:?}");
@@ -199,6 +200,27 @@ mod tests {
         assert!(judge("1;aaaaaaaaaaaaaaaa\r\nx\r\n".repeat(60_000).as_bytes()).is_err());
         assert!(judge(format!("0\r\n{}\r\n", "A: b\r\n".repeat(200)).as_bytes()).is_err());
         assert!(judge(format!("0\r\nA: {}\r\n\r\n", "b".repeat(1 << 20)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn k15_limits_of_a_chunked_body_hold_to_the_byte() {
+        let size = |digits: usize| format!("{:0digits$}\r\nx\r\n0\r\n\r\n", 1);
+        let extension = |bytes: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(bytes - 1));
+        let extensions = |bytes: usize| format!("1;a\r\nx\r\n{}", extension(bytes - 2));
+        let trailers = |count: usize| format!("0\r\n{}\r\n", "A: b\r\n".repeat(count));
+        let trailer = |bytes: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(bytes - 3));
+        let together = |bytes: usize| format!("0\r\nA:b\r\nA:{}\r\n\r\n", "b".repeat(bytes - 5));
+        for (body, most) in [
+            (&size as &dyn Fn(usize) -> String, 15),
+            (&extension, 4096),
+            (&extensions, 4096),
+            (&trailers, 32),
+            (&trailer, 8192),
+            (&together, 8192),
+        ] {
+            assert_eq!(judge(body(most).as_bytes()), Ok(body(most).len()), "{most}");
+            assert!(judge(body(most + 1).as_bytes()).is_err(), "{most} and one");
+        }
     }
 
     proptest! {

@@ -97,7 +97,7 @@ impl Clock {
             if now >= quiet + REST && kind == (Kind::BetweenMessages { done: true }) {
                 return Poll::Ready(Due::Rest);
             }
-            timer.as_mut().reset((quiet + REST).max(now + self.look).min(deadline));
+            timer.as_mut().reset((now + self.look).min(deadline));
             self.look = (self.look * 2).min(LONGEST_LOOK);
         }
         Poll::Pending

@@ -100,7 +100,7 @@ impl Framer {
                 }
             }
         }
-        self.starved = passed == 0 || passed < bytes.len();
+        self.starved = true;
         Ok(passed)
     }
 
@@ -173,6 +173,16 @@ mod tests {
     fn a43_a_split_stream_is_judged_as_the_whole_one() {
         for size in 1..GOOD.len() {
             assert_eq!(feed(GOOD, size), (GOOD.len(), None), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_body_ends_where_its_length_says() {
+        let good = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        let bytes = [&good[..], b"GET / HTTP/1.1\n\n"].concat();
+        for size in 1..=bytes.len() {
+            let refusal = Refusal::Malformed("a line ends with a bare line feed");
+            assert_eq!(feed(&bytes, size), (good.len(), Some(refusal)), "pieces of {size}");
         }
     }
 

@@ -5,6 +5,8 @@
 
 mod budget;
 mod outline;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;

@@ -192,6 +192,8 @@ impl Drop for Busy {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -219,5 +221,42 @@ mod tests {
         assert_eq!(handle.decision(2, &cx), Decision::CarryOn);
         handle.pass_through();
         assert_eq!(handle.decision(2, &cx), Decision::PassThrough);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_is_a_whole_limit_without_an_answer() {
+        let (handle, limit) = (Handle::default(), Duration::from_secs(10));
+        for (answered_after, waited) in [(None, 10), (Some(5), 15), (Some(10), 20), (Some(25), 35)] {
+            let busy = answered_after.map(|_| handle.busy());
+            let answer = async {
+                tokio::time::sleep(Duration::from_secs(answered_after.unwrap_or(0))).await;
+                drop(busy);
+            };
+            let began = Instant::now();
+            tokio::join!(answer, handle.quiet(limit));
+            assert_eq!(began.elapsed().as_secs(), waited, "{answered_after:?}");
+            // What was quiet before does not count.
+            tokio::time::sleep(limit * 3).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_no_more_is_wanted_is_heard_whenever_it_is_said() {
+        let (handle, moment) = (Handle::default(), Duration::from_secs(1));
+        assert!(tokio::time::timeout(moment, handle.left()).await.is_err());
+        handle.leave();
+        assert!(tokio::time::timeout(moment, handle.left()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn e19_an_answer_tells_the_pace_of_its_stream() {
+        let (limit, began) = (Duration::from_secs(60), Instant::now());
+        let stream = async {
+            let busy = Handle::default().busy();
+            let _piece = busy.transit().unwrap().carry(Bytes::from_static(b"not taken"));
+            tokio::time::sleep(limit * 10).await;
+        };
+        Pace::serve(limit, stream).await;
+        assert!(began.elapsed() < limit * 2, "{:?}", began.elapsed());
     }
 }

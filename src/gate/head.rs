@@ -159,7 +159,7 @@ fn check_field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 /// Anything that RFC 9110 section 5.5 lets no value hold. No early exit: without one the compiler looks at many bytes
 /// at once, and a token has a thousand.
 fn has_control(value: &[u8]) -> bool {
-    value.iter().fold(false, |found, &b| found | ((b < b' ') & (b != b'\t')) | (b == 0x7f))
+    value.iter().fold(false, |found, &b| found | (b.is_ascii_control() & (b != b'\t')))
 }
 
 /// tchar of RFC 9110 section 5.6.2.
@@ -388,5 +388,61 @@ mod tests {
         let field = |n: usize| judge(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(n - 3)));
         assert_eq!(field(16384), Ok(Body::None));
         assert!(matches!(field(16385), Err(Refusal::HeadersTooLarge(_))));
+    }
+
+    #[test]
+    fn k15_limits_of_a_head_hold_to_the_byte_before_it_has_ended() {
+        let find = |bytes: &str| find_end(bytes.as_bytes(), &mut 0, &Limits::default());
+        let skipped = ["", "\r\n", "\r\n\r\n"];
+        for skip in skipped {
+            let request_line = |n: usize| format!("{skip}{}", "a".repeat(n));
+            // The longest method, the longest target and what is between and behind them.
+            assert_eq!(find(&request_line(32 + 1 + 8192 + 9)), Ok(None));
+            assert_eq!(find(&request_line(32 + 1 + 8192 + 10)), Err(Refusal::TargetTooLong));
+            let line = format!("X: {}\r\n", "y".repeat((16 << 10) - 5));
+            let fields = format!("{skip}GET / HTTP/1.1\r\n{}", line.repeat(4));
+            assert_eq!(find(&fields), Ok(None));
+            let whole = format!("{fields}\r\n");
+            assert_eq!(find(&format!("{whole}GET")), Ok(Some(whole.len())));
+            assert!(matches!(find(&format!("{fields}X: y")), Err(Refusal::HeadersTooLarge(_))));
+            assert!(matches!(find(&whole.replacen("y", "yy", 1)), Err(Refusal::HeadersTooLarge(_))));
+        }
+        let head = "GET / HTTP/1.1\r\n\r\n";
+        assert_eq!(judge(&format!("\r\n\r\n{head}")), Ok(Body::None));
+        assert!(find(&format!("\r\n\r\n\r\n{head}")).is_err());
+        assert!(find("\n").is_err());
+    }
+
+    #[test]
+    fn every_character_of_a_method_and_a_name_is_one_of_a_token() {
+        let method = |text: &str| check_method(text.as_bytes());
+        for good in ["GET", "VERSION-CONTROL", "M_SEARCH", "x9", &"A".repeat(32)] {
+            assert_eq!(method(good), Ok(()), "{good}");
+        }
+        for bad in ["", "G T", "G!", "G.", "G+", &"A".repeat(33)] {
+            assert!(method(bad).is_err(), "{bad}");
+        }
+        for byte in 0..=255_u8 {
+            let name = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(check_field_line(&[byte, b'x', b':']).is_ok(), name, "{byte}");
+            let value = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+            assert_eq!(check_field_line(&[b'x', b':', byte, b'y']).is_ok(), value, "{byte}");
+        }
+        assert!(check_field_line(b"x: \0\0").is_err());
+    }
+
+    #[test]
+    fn a_list_over_several_lines_is_one() {
+        let socket = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+        for more in ["Connection: close", "Connection: upgrade", "Upgrade: h2c", "Upgrade: websocket"] {
+            let head = format!("GET / HTTP/1.1\r\n{socket}{more}\r\n\r\n");
+            assert_eq!(judge(&head), Ok(Body::Undecided), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_length_has_at_most_63_bits() {
+        assert_eq!(parse_length(b"9223372036854775807"), Ok(i64::MAX as u64));
+        assert!(parse_length(b"9223372036854775808").is_err());
     }
 }

@@ -40,3 +40,39 @@ impl Linger {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// How long it lingers.
+    async fn linger(io: &mut (impl AsyncRead + Unpin)) -> Duration {
+        let (mut linger, began) = (Linger::new(), Instant::now());
+        poll_fn(|cx| linger.poll(io, cx)).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_much_is_thrown_away_and_no_more() {
+        let (mut peer, mut io) = duplex(2 * LINGER_BYTES);
+        peer.write_all(&vec![0; (1 << 20) + 100]).await.unwrap();
+        assert_eq!(linger(&mut io).await, Duration::ZERO);
+        drop(peer);
+        assert_eq!(io.read_to_end(&mut Vec::new()).await.unwrap(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_with_the_peer_or_after_a_second() {
+        let (mut peer, mut io) = duplex(64);
+        peer.write_all(b"more").await.unwrap();
+        assert_eq!(linger(&mut io).await, Duration::from_secs(1));
+        peer.write_all(b"more").await.unwrap();
+        drop(peer);
+        assert_eq!(linger(&mut io).await, Duration::ZERO);
+    }
+}

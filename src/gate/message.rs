@@ -156,4 +156,19 @@ mod tests {
         assert!(target(8192).is_ok());
         assert_eq!(target(8193).unwrap_err(), Refusal::TargetTooLong);
     }
+
+    #[test]
+    fn k15_limits_of_http_2_hold_to_the_byte() {
+        let line = |n: usize| vec![b'y'; n - "x: ".len()];
+        assert!(judge("/x", &[("x", &line(16384))]).is_ok());
+        assert!(matches!(judge("/x", &[("x", &line(16385))]), Err(Refusal::HeadersTooLarge(_))));
+        assert!(judge("/x", &vec![("x", &b"y"[..]); 100]).is_ok());
+        assert!(matches!(judge("/x", &vec![("x", &b"y"[..]); 101]), Err(Refusal::HeadersTooLarge(_))));
+        // As HTTP/1 would write them: each line with its end.
+        let (quarter, more) = (line((16 << 10) - 2), line((16 << 10) - 1));
+        let mut together = vec![("x", &quarter[..]); 4];
+        assert!(judge("/x", &together).is_ok());
+        together[0].1 = &more;
+        assert!(matches!(judge("/x", &together), Err(Refusal::HeadersTooLarge(_))));
+    }
 }

@@ -41,13 +41,12 @@ impl Pace {
     }
 
     async fn stalled(&self, limit: Duration) {
-        let mut deadline = Instant::now() + limit;
         loop {
-            passed(deadline).await;
-            deadline = self.0.stands_since().unwrap_or_else(Instant::now) + limit;
+            let deadline = self.0.stands_since().unwrap_or_else(Instant::now) + limit;
             if deadline <= Instant::now() {
                 return;
             }
+            passed(deadline).await;
         }
     }
 }

@@ -169,4 +169,16 @@ mod tests {
         assert!(check(b"OPTIONS", b"http://a.test", true).is_err());
         assert!(check(b"OPTIONS", b"http://a.test/", true).is_ok());
     }
+
+    #[test]
+    fn a_refused_target_says_what_to_send() {
+        for (target, forward, says) in [
+            ("https://a.test/x", true, "CONNECT"),
+            ("https://a.test/x", false, "X-Upstream-Host"),
+            ("ftp://a.test/x", true, "X-Upstream-Host"),
+        ] {
+            let refusal = check(b"GET", target.as_bytes(), forward).unwrap_err();
+            assert!(refusal.to_string().contains(says), "{target} {forward}: {refusal}");
+        }
+    }
 }

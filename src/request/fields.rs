@@ -269,4 +269,40 @@ mod tests {
         strip_response(&mut map);
         assert_eq!(names(&map), ["set-cookie", "x-upstream-request-id"]);
     }
+
+    #[test]
+    fn no_route_injects_what_frames_a_message_or_belongs_to_the_proxy() {
+        for (name, protected) in [
+            ("connection", true),
+            ("transfer-encoding", true),
+            ("x-session-secret", true),
+            ("x-veilwarden-token", true),
+            ("host", true),
+            ("content-length", true),
+            ("via", true),
+            ("authorization", false),
+            ("x-api-key", false),
+            ("cookie", false),
+        ] {
+            assert_eq!(is_protected(&HeaderName::from_static(name)), protected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_only_before_a_body_is_told_apart() {
+        for (name, head_only) in [
+            ("te", true),
+            ("x-session-secret", true),
+            ("x-forwarded-for", true),
+            ("content-range", true),
+            ("if-match", true),
+            ("access-control-allow-origin", true),
+            ("vary", true),
+            ("x_forwarded_for", true),
+            ("grpc-status", false),
+            ("digest", false),
+        ] {
+            assert_eq!(is_of_the_head_only(&HeaderName::from_static(name)), head_only, "{name}");
+        }
+    }
 }

@@ -201,6 +201,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_host_has_a_name_perhaps_a_port_and_perhaps_an_address() {
+        for (text, name, port, address) in [
+            ("A.test:8443", "a.test", Some(8443), None),
+            ("a.test", "a.test", None, None),
+            ("127.0.0.1:1", "127.0.0.1", Some(1), Some("127.0.0.1")),
+            ("[::1]:65535", "[::1]", Some(65535), Some("::1")),
+        ] {
+            let host = Host::parse(text).unwrap();
+            assert_eq!((host.name(), host.port()), (name, port), "{text}");
+            assert_eq!(host.ip(), address.map(|address| address.parse().unwrap()), "{text}");
+            for other in [None, Some(7)] {
+                let moved = host.clone().with_port(other);
+                assert_eq!((moved.name(), moved.port()), (name, other), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_agree_when_name_and_port_do() {
+        for (one, other, agree) in [
+            ("a.test", "a.test", true),
+            ("a.test:443", "A.test", true),
+            ("a.test:443", "a.test:443", true),
+            ("a.test", "b.test", false),
+            ("a.test:80", "a.test", false),
+            ("a.test:80", "b.test:443", false),
+        ] {
+            let (left, right) = (Host::parse(one).unwrap(), Host::parse(other).unwrap());
+            assert_eq!((left.agrees_with(&right, 443), right.agrees_with(&left, 443)), (agree, agree), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn names_and_labels_have_their_longest() {
+        let label = |n: usize| Host::parse(&format!("{}.test", "a".repeat(n)));
+        assert!(label(63).is_ok());
+        assert!(label(64).is_err());
+        let name = |n: usize| Host::parse(&format!("{}{}", "a.".repeat(100), "b".repeat(n - 200)));
+        assert!(name(253).is_ok());
+        assert!(name(254).is_err());
+    }
+
     proptest! {
         #[test]
         fn a_canonical_host_is_a_fixed_point(text in "[a-zA-Z0-9.:_\\[\\]-]{0,40}") {

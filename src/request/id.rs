@@ -85,6 +85,7 @@ mod tests {
         ] {
             let value = HeaderValue::from_str(claimed).unwrap();
             let id = RequestId::accept(&value);
+            assert_eq!(id.as_ref().map(RequestId::header_value), kept.then_some(value), "{claimed:?}");
             assert_eq!(id.as_ref().map(RequestId::as_str), kept.then_some(claimed), "{claimed:?}");
         }
     }

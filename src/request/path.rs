@@ -107,7 +107,7 @@ fn check_encoded_segment(segment: &str) -> Result<bool, NotCanonical> {
         for piece in decoded.split('/') {
             check_dots(piece)?;
         }
-        if decoded == text || !holds_encoding(&decoded) {
+        if !holds_encoding(&decoded) {
             return Ok(slash);
         }
         text = decoded;

@@ -170,4 +170,43 @@ mod tests {
         long.insert("x", HeaderValue::try_from("y".repeat(MAX_BYTES)).unwrap());
         assert_eq!(clean(&mut long), Err(TooMany));
     }
+
+    #[test]
+    fn a29_limits_of_trailers_hold_to_the_byte() {
+        let many = |count: usize| -> HeaderMap {
+            let name = |at: usize| HeaderName::try_from(format!("x-{at}")).unwrap();
+            (0..count).map(|at| (name(at), HeaderValue::from_static("y"))).collect()
+        };
+        assert_eq!(clean(&mut many(64)), Ok(()));
+        assert_eq!(clean(&mut many(65)), Err(TooMany));
+        let long = |bytes: usize| {
+            let value = HeaderValue::try_from("y".repeat(bytes - "x-y: \r\n".len())).unwrap();
+            HeaderMap::from_iter([(HeaderName::from_static("x-y"), value)])
+        };
+        assert_eq!(clean(&mut long(8192)), Ok(()));
+        assert_eq!(clean(&mut long(8193)), Err(TooMany));
+    }
+
+    #[test]
+    fn a_trailer_with_space_around_its_value_goes() {
+        let mut trailers = map(&[("x-a", " 1"), ("x-b", "1\t"), ("x-c", "1 2")]);
+        clean(&mut trailers).unwrap();
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-c"]);
+    }
+
+    #[test]
+    fn a_head_says_whether_trailers_are_wanted_and_which_come() {
+        let (te, grpc, sum) = (("te", "trailers"), ("content-type", "application/grpc"), ("trailer", "x-sum, host"));
+        for (fields, accepted, needed, announced) in [
+            (&[][..], false, false, None),
+            (&[te], true, false, None),
+            (&[grpc], false, false, None),
+            (&[te, grpc], true, true, None),
+            (&[("te", "gzip"), grpc, sum], false, false, Some("x-sum")),
+        ] {
+            let head = Trailers::of(&map(fields));
+            assert_eq!((head.accepted(), head.needed()), (accepted, needed), "{fields:?}");
+            assert_eq!(head.announced(), announced.map(HeaderValue::from_static), "{fields:?}");
+        }
+    }
 }

@@ -218,4 +218,19 @@ mod tests {
             assert!(check(&[&OPENED[..], &OPENED[twice..=twice]].concat()).is_err(), "{:?} twice", OPENED[twice]);
         }
     }
+
+    #[test]
+    fn an_upstream_is_asked_with_the_callers_key_and_nothing_of_its_connection() {
+        let asked = of(&with(&ASKED, "content-length", Some("0"))).unwrap().unwrap();
+        let mut head = headers(&[("content-length", "0"), ("accept", "*/*"), ("sec-websocket-version", "8")]);
+        asked.ask(&mut head);
+        let expected = [
+            ("accept", "*/*"),
+            ("sec-websocket-version", "13"),
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        assert_eq!(head, headers(&expected));
+    }
 }

@@ -137,4 +137,41 @@ mod tests {
         }
         assert_eq!((0..9000).take_while(|_| budget.pay(ping, now + Duration::from_secs(2))).count(), 199);
     }
+
+    #[test]
+    fn each_frame_has_its_price_and_what_is_useful_pays() {
+        let (ends_stream, acknowledges, padded) = (1, 1, 8);
+        for (kind, flags, length, expected) in [
+            (Kind::Data, 0, 0, -1),
+            (Kind::Data, ends_stream, 0, 0),
+            (Kind::Data, padded, 2000, -1),
+            (Kind::Data, padded | ends_stream, 2000, 0),
+            (Kind::Data, 0, 31, 0),
+            (Kind::Data, ends_stream, 64, 2),
+            (Kind::Data, 0, 1023, 4),
+            (Kind::Data, 0, 16384, 20),
+            (Kind::Headers, 0, 1 << 14, 4),
+            (Kind::Settings, 0, 60, -8),
+            (Kind::Settings, acknowledges, 0, -1),
+            (Kind::Ping, acknowledges, 8, -1),
+            (Kind::WindowUpdate, 0, 4, -1),
+            (Kind::Priority, 0, 5, -1),
+            (Kind::Continuation, 0, 1 << 14, -1),
+            (Kind::Reset, 0, 4, -8),
+            (Kind::GoAway, 0, 8, -8),
+            (Kind::Other, 0, 1023, -1),
+            (Kind::Other, 0, 4096, -5),
+        ] {
+            assert_eq!(worth(frame(kind, flags, length)), expected, "{kind:?} {flags} {length}");
+        }
+    }
+
+    #[test]
+    fn time_is_counted_when_the_budget_is_overdrawn_and_fills_it_once() {
+        let (now, ping) = (Instant::now(), frame(Kind::Ping, 0, 8));
+        let mut budget = Budget::new(now);
+        assert_eq!((0..3999).take_while(|_| budget.pay(ping, now)).count(), 3999);
+        let later = now + Duration::from_secs(3600);
+        assert_eq!((0..9000).take_while(|_| budget.pay(ping, later)).count(), 1 + 1 + 4000);
+    }
 }

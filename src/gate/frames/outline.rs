@@ -137,6 +137,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_header_says_kind_flags_and_length() {
+        for (byte, kind) in [
+            (0, Kind::Data),
+            (1, Kind::Headers),
+            (2, Kind::Priority),
+            (3, Kind::Reset),
+            (4, Kind::Settings),
+            (5, Kind::Other),
+            (6, Kind::Ping),
+            (7, Kind::GoAway),
+            (8, Kind::WindowUpdate),
+            (9, Kind::Continuation),
+            (10, Kind::Other),
+        ] {
+            assert_eq!(Head::read([1, 2, 3, byte, 4, 0, 0, 0, 1]), Head { kind, flags: 4, length: 0x01_02_03 });
+        }
+        for flags in 0..=255_u8 {
+            let head = Head { kind: Kind::Other, flags, length: 0 };
+            let expected = [flags % 2 == 1, flags % 2 == 1, flags / 4 % 2 == 1, flags / 8 % 2 == 1];
+            let said = [head.acknowledges(), head.ends_stream(), head.ends_headers(), head.padded()];
+            assert_eq!(said, expected, "{flags:08b}");
+        }
+    }
+
+    #[test]
+    fn rest_is_between_frames_or_within_a_body() {
+        for (kind, taken, rests) in
+            [(0, 9, true), (0, 12, true), (0, 4, false), (1, 9, false), (1, 12, false), (1, 14, true)]
+        {
+            let mut outline = Outline::of_server();
+            let frame = [0, 0, 5, kind, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+            heads(&mut outline, &frame[..taken], taken);
+            assert_eq!(outline.at_rest(), rests, "{taken} bytes of {kind}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_in_any_pieces_have_the_same_frames(bytes in proptest::collection::vec(any::<u8>(), 0..400), size in 1usize..40) {
