@@ -150,6 +150,10 @@ fn wrong_value(node: &mut Node, shape: &Json) -> Option<String> {
             _ => return Some("has no value; give it one, or take the key out".to_owned()),
         };
     }
+    // `0` needs no unit, nor quotes.
+    if let (Value::Integer(number), Some(_)) = (&node.value, shape.get("x-duration")) {
+        node.value = Value::Text(number.to_string().into());
+    }
     let found = match &node.value {
         Value::Text(text) if types.contains(&"string") => return wrong_text(text, shape),
         Value::Integer(number) if types.contains(&"integer") => return out_of_range(*number, shape),
@@ -157,9 +161,6 @@ fn wrong_value(node: &mut Node, shape: &Json) -> Option<String> {
         Value::List(_) if types.contains(&"array") => return None,
         Value::Map(_) if types.contains(&"object") => return None,
         Value::Text(text) if types == ["boolean"] => return Some(not_a_boolean(text)),
-        Value::Integer(number) if shape.get("x-duration").is_some() => {
-            return duration::parse(&number.to_string()).err();
-        }
         Value::Null | Value::Broken => return None,
         Value::Bool(_) => "a boolean",
         Value::Integer(_) | Value::Float => "a number",

@@ -91,6 +91,12 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn a_duration_of_nothing_needs_no_unit() {
+    let config = good(&format!("{ROUTE}policy: {{default_allow: true}}\nlimits: {{drain_delay: 0}}\n"));
+    assert_eq!(config.limits.drain_delay, Duration::ZERO);
+}
+
+#[test]
 fn anchors_may_be_used() {
     let config =
         good("routes:\n- {upstream_host: a.test, timeouts: &t {idle: 7s}}\n- {upstream_host: b.test, timeouts: *t}\n");

@@ -145,6 +145,7 @@ fn wrong_types_are_refused() {
         ("kubernetes: {enabled: 1}\n", "2:23: kubernetes.enabled: expected auto, false or true"),
         ("kubernetes: {audience: \"\"}\n", "2:24: kubernetes.audience: must not be empty"),
         ("kubernetes: {timeout: 2}\n", "2:23: kubernetes.timeout: a duration needs a unit; did you mean \"2s\"?"),
+        ("kubernetes: {timeout: 0}\n", "2:23: kubernetes.timeout: must be longer than 0s"),
         ("kubernetes: {timeout: 0s}\n", "2:23: kubernetes.timeout: must be longer than 0s"),
         ("kubernetes: {timeout: soon}\n", "2:23: kubernetes.timeout: not a duration such as 30s, 5m or 1h30m"),
         ("limits: {max_headers: 0}\n", "2:23: limits.max_headers: must be between 1 and 1000"),
