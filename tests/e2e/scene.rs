@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::authorities::{Ca, upstream_certificates};
 use crate::caller::{self, Answer, Pod};
 use crate::kubectl;
+use crate::until::until;
 
 /// The upstream's name; its route is in deploy/config.yaml.
 pub const HOST: &str = "upstream.e2e-upstream.svc.cluster.local";
@@ -181,7 +182,12 @@ pub fn proxy_on(node: &str) -> String {
 
 /// What all of veilwarden's pods wrote lately: the audit trail and the log.
 pub fn proxy_logs() -> String {
-    kubectl::run(&["logs", "--namespace", "veilwarden", "--selector", "app=veilwarden", "--tail=-1"])
+    let selected = ["logs", "--namespace", "veilwarden", "--selector", "app=veilwarden", "--tail=-1"];
+    // A pod of the last rollout may be gone before its turn to be read comes.
+    until("kubectl reads the logs of all pods", Duration::from_secs(30), || {
+        let logs = kubectl::attempt(&selected);
+        logs.succeeded.then_some(logs.stdout)
+    })
 }
 
 /// `veilwarden echo` over TLS, with a certificate of a CA that only the route knows. It is made once.
