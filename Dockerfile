@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
         arm64) target=aarch64-unknown-linux-gnu ;; \
         *) echo "TARGETARCH=${TARGETARCH}: veilwarden is built for amd64 and arm64" >&2; exit 1 ;; \
     esac; \
-    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs ${layout}" \
+    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C strip=symbols ${layout}" \
     cargo build --release --locked --target "${target}"; \
     install -D -m 0555 "target/${target}/release/veilwarden" /out/veilwarden
 

@@ -14,7 +14,8 @@ SHARD ?=
 IMAGE_TARGET := x86_64-unknown-linux-gnu
 STATIC := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 # What runs lies side by side, so that less of the program gets mapped into memory: docs/performance.md. rustc's linker for
-# this target is lld.
+# this target is lld. The program is stripped here and not by its profile, whose value is in the hashes of the names.
+STRIP ?= symbols
 LAYOUT := -C link-arg=-Wl,--symbol-ordering-file=layout/functions -C link-arg=-Wl,--no-warn-symbol-ordering
 API_SERVER := $(CURDIR)/.cache/bin/kube-apiserver
 NODES := tests/cluster/nodes
@@ -35,7 +36,7 @@ build: ## Build the release binary: target/release/veilwarden
 
 .PHONY: image-binary
 image-binary: ## Build the static release binary: target/x86_64-unknown-linux-gnu/release/veilwarden
-	RUSTFLAGS="$(STATIC) $(LAYOUT)" $(CARGO) build --locked --release --target $(IMAGE_TARGET)
+	RUSTFLAGS="$(STATIC) $(LAYOUT) -C strip=$(STRIP)" $(CARGO) build --locked --release --target $(IMAGE_TARGET)
 
 .PHONY: image
 image: image-binary ## Build the container image without Docker: .cache/image/veilwarden.tar
