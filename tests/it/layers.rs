@@ -101,7 +101,7 @@ fn heavy_dependencies_have_their_doors() {
             &["request/credential.rs", "route/template.rs", "redact/memory.rs", "secrets", "authn/", "config/"],
         ),
         ("flate2::", &["redact/", "fuzz/redactor/codings.rs"]),
-        (".into_outgoing(", &["upstream.rs", "upstream/websocket.rs"]),
+        (".into_outgoing(", &["upstream.rs", "upstream/websocket.rs", "stages/tests/"]),
         ("WebSocket::new(", &["stages/authenticated.rs"]),
         ("upstreams.open(", &["pipeline.rs"]),
     ] {
