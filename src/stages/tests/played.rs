@@ -1,7 +1,7 @@
 //! A policy and a store that answer as they are told and pass on what they were asked.
 
 use std::future::ready;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde_json::Value;
 
@@ -10,13 +10,16 @@ use crate::BoxFuture;
 use crate::policy::{self, Decision, Input, PolicyEngine};
 use crate::secrets::{self, Secret, SecretStore};
 
+/// More than a test asks.
+const QUESTIONS: usize = 64;
+
 pub type Answer = Result<Decision, policy::Error>;
 
 /// Answers every call the same.
 struct Policy {
     answer: Answer,
     /// Its input as the document that engines see.
-    asked: Sender<Value>,
+    asked: SyncSender<Value>,
 }
 
 impl PolicyEngine for Policy {
@@ -40,20 +43,20 @@ pub fn denied() -> Answer {
 
 /// Routes as in [`compile`], and what the policy will have been asked.
 pub fn rules(routes: &str, answer: Answer) -> (Rules, Receiver<Value>) {
-    let (asked, receiver) = channel();
+    let (asked, receiver) = sync_channel(QUESTIONS);
     (Rules { routes: compile(routes), policy: Box::new(Policy { answer, asked }) }, receiver)
 }
 
 /// Has one secret for every id, or none for any.
 pub struct Store {
     answer: Result<Secret, secrets::Error>,
-    asked: Sender<String>,
+    asked: SyncSender<String>,
 }
 
 impl Store {
     /// And the ids that it will have been asked for.
     pub fn new(answer: Result<&str, secrets::Error>) -> (Store, Receiver<String>) {
-        let (asked, receiver) = channel();
+        let (asked, receiver) = sync_channel(QUESTIONS);
         (Store { answer: answer.map(|value| Secret::new(value.to_owned()).unwrap()), asked }, receiver)
     }
 }
