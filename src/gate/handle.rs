@@ -100,7 +100,8 @@ impl Handle {
     pub fn hold(&self, head: usize) -> Result<Held, Refusal> {
         let held = Held { handle: self.clone(), excess: head.saturating_sub(USUAL_HEAD) };
         let before = self.0.heads.fetch_add(held.excess, Ordering::SeqCst);
-        if held.excess > 0 && before + held.excess > LARGE_HEADS {
+        // One alone is within the limit on each, whatever was configured.
+        if held.excess > 0 && before > 0 && before + held.excess > LARGE_HEADS {
             return Err(Refusal::HeadersTooLarge(
                 "the header fields of this connection's calls are too large together",
             ));
@@ -204,6 +205,7 @@ mod tests {
         let usual: Vec<_> = (0..100).map(|_| handle.hold(USUAL_HEAD).unwrap()).collect();
         drop(large);
         assert!(handle.hold(USUAL_HEAD + LARGE_HEADS).is_ok(), "a refused head is not counted");
+        assert!(handle.hold(USUAL_HEAD + 4 * LARGE_HEADS).is_ok(), "one alone has only its own limit");
         drop(usual);
         assert_eq!(handle.0.heads.load(Ordering::SeqCst), 0);
     }
