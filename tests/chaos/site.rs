@@ -47,8 +47,9 @@ impl Site {
                 tokio::select! {
                     () = site.restart.notified() => {
                         drop(listener);
-                        connections.shutdown().await;
+                        // Before anybody can feel it.
                         site.breaks();
+                        connections.shutdown().await;
                         tokio::time::sleep(AWAY).await;
                         listener = site.listen();
                         // What found nobody there.

@@ -166,12 +166,14 @@ async fn play(wire: &mut Wire<impl Resets>, plan: &Plan, kind: Kind, stage: &Sta
 }
 
 async fn whole(stream: &mut impl Resets, plan: &Plan, head: &[u8], body: &[u8], stage: &Stage) -> bool {
-    let mut bytes = [head, body].concat();
-    if plan.fault == Some(Fault::Longer) {
-        bytes.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Number: 0\r\nContent-Length: 8\r\n\r\npoisoned");
-    }
+    let bytes = [head, body].concat();
     let piece = bytes.len().div_ceil(plan.answer.pieces).max(1);
-    for part in bytes.chunks(piece) {
+    let mut parts: Vec<Vec<u8>> = bytes.chunks(piece).map(<[u8]>::to_vec).collect();
+    // With the end of the good one: what comes later may be the next call's answer, as far as HTTP/1.1 can tell.
+    if let Some(last) = parts.last_mut().filter(|_| plan.fault == Some(Fault::Longer)) {
+        last.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Number: 0\r\nContent-Length: 8\r\n\r\npoisoned");
+    }
+    for part in &parts {
         if stream.write_all(part).await.is_err() || stream.flush().await.is_err() {
             return false;
         }
