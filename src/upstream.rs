@@ -132,7 +132,8 @@ impl Upstream {
         while request.version() == Version::HTTP_11 && self.dialer.speaks_http1() {
             let (mut line, reused) = match self.pool.take() {
                 Some(line) => (line, true),
-                None => match self.dial().await? {
+                // Boxed, so that a call that waits for its answer has no room set aside for a handshake.
+                None => match Box::pin(self.dial()).await? {
                     Some(line) => (line, false),
                     None => break,
                 },
@@ -147,7 +148,8 @@ impl Upstream {
                 },
             }
         }
-        Ok(Body::of(self.shared.ask(request, progress, timeouts).await?))
+        // Boxed, as few calls need it whose upstream speaks HTTP/1.1.
+        Ok(Body::of(Box::pin(self.shared.ask(request, progress, timeouts)).await?))
     }
 
     /// A new connection; `None` when the upstream would now rather speak HTTP/2 on it.

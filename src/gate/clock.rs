@@ -103,3 +103,28 @@ impl Clock {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::gate::deadline::GRACE;
+
+    #[tokio::test]
+    async fn k22_a_stop_extends_the_limit_of_a_stretch_once() {
+        let limit = Duration::from_millis(20);
+        let (mut clock, handle) =
+            (Clock::new(Limits { header_timeout: limit, ..Limits::default() }), Handle::default());
+        // The process does not run for so long.
+        for (stop, due) in [(10 * limit, Poll::Pending), (GRACE + 10 * limit, Poll::Ready(Due::End))] {
+            let looked = poll_fn(|cx| Poll::Ready(clock.poll_due(cx, Kind::WithinHead, &handle)));
+            assert_eq!(looked.await, Poll::Pending);
+            std::thread::sleep(stop);
+            // The runtime sees to its timers.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let looked = poll_fn(|cx| Poll::Ready(clock.poll_due(cx, Kind::WithinHead, &handle)));
+            assert_eq!(looked.await, due);
+        }
+    }
+}

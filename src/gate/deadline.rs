@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer fires within a few milliseconds; later than this, the process did not run.
 const LATE: Duration = Duration::from_millis(50);
 /// Long enough for a peer that waits for us in turn: in the middle of a handshake, or with its window closed.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// The future did not come to an end within its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +122,16 @@ mod tests {
         Deadline::after(LIMIT).await;
         passed(Instant::now() + LIMIT).await;
         assert_eq!(timeout(LIMIT, pending::<()>()).await, Err(Elapsed));
-        assert!(begun.elapsed() <= 3 * LIMIT + LATE, "{:?}", begun.elapsed());
+        let all = begun.elapsed();
+        assert!(3 * LIMIT <= all && all <= 3 * LIMIT + LATE, "{all:?}");
+    }
+
+    #[test]
+    fn k22_a_limit_is_extended_when_it_is_noticed_late_and_not_before() {
+        let at = Instant::now();
+        assert_eq!(extension(at, at + LATE), None);
+        let late = at + LATE + Duration::from_nanos(1);
+        assert_eq!(extension(at, late), Some(late + GRACE));
     }
 
     #[tokio::test]

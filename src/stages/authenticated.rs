@@ -22,14 +22,14 @@ const NO_CREDENTIAL: Error = Error::Internal("an identity without a credential")
 /// A call whose caller is known, but not whether it may be made.
 #[derive(Debug)]
 pub struct Authenticated<B> {
-    call: Received<B>,
+    call: Box<Received<B>>,
     identity: Arc<Identity>,
     /// Kept by what outlives the call: a tunnel, a WebSocket.
     credential: Option<Credential>,
 }
 
 impl<B> Authenticated<B> {
-    pub(super) fn new(call: Received<B>, identity: Arc<Identity>, credential: Option<Credential>) -> Self {
+    pub(super) fn new(call: Box<Received<B>>, identity: Arc<Identity>, credential: Option<Credential>) -> Self {
         Authenticated { call, identity, credential }
     }
 

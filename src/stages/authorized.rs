@@ -24,13 +24,13 @@ pub struct Rules {
 /// A call that policy allowed on a route. Only now may a secret be fetched for it.
 #[derive(Debug)]
 pub struct Authorized<B> {
-    call: Received<B>,
+    call: Box<Received<B>>,
     route: Arc<Route>,
     websocket: Option<Box<WebSocket>>,
 }
 
 impl<B> Authorized<B> {
-    pub(super) fn new(call: Received<B>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
+    pub(super) fn new(call: Box<Received<B>>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
         Authorized { call, route, websocket }
     }
 

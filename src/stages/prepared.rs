@@ -16,7 +16,7 @@ use crate::route::Route;
 /// [`Authorized`](super::Authorized) call; [`upstream`](crate::upstream) sends nothing else.
 #[derive(Debug)]
 pub struct Prepared<B> {
-    call: Received<B>,
+    call: Box<Received<B>>,
     route: Arc<Route>,
     websocket: Option<Box<WebSocket>>,
     watch: Option<Watch>,
@@ -38,7 +38,7 @@ pub struct Outgoing<B> {
 
 impl<B> Prepared<B> {
     pub(super) fn new(
-        call: Received<B>,
+        call: Box<Received<B>>,
         route: Arc<Route>,
         websocket: Option<Box<WebSocket>>,
         watch: Option<Watch>,
@@ -58,7 +58,7 @@ impl<B> Prepared<B> {
     /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
     pub fn into_outgoing(self) -> Result<Outgoing<B>, Error> {
         let Prepared { call, route, websocket, watch } = self;
-        let Received { method, path, query, headers, trailers, body, .. } = call;
+        let Received { method, path, query, headers, trailers, body, .. } = *call;
         let text = match query {
             Some(query) => format!("{path}?{query}"),
             None => path,

@@ -51,8 +51,9 @@ pub struct Received<B> {
 }
 
 impl<B> Received<B> {
-    /// The strict gate over what the HTTP parser made of the request.
-    pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Received<B>, Error> {
+    /// The strict gate over what the HTTP parser made of the request. Boxed: the call goes through many hands, and every
+    /// future that it is given to would have room for it set aside.
+    pub fn parse(parts: Parts, body: B, arrival: Arrival, record: &mut Record) -> Result<Box<Received<B>>, Error> {
         let Parts { method, uri, version, mut headers, .. } = parts;
         record.method = method.as_str().to_owned();
         let Connection { peer, certificate, tunnel, .. } = arrival.connection;
@@ -87,7 +88,7 @@ impl<B> Received<B> {
         let trailers = Trailers::of(&headers);
         let handshake = Handshake::of(&method, version, &headers)?;
         fields::strip_request(&mut headers)?;
-        Ok(Received {
+        Ok(Box::new(Received {
             method,
             path: path.into_owned(),
             encoded_slash,
@@ -102,12 +103,12 @@ impl<B> Received<B> {
             peer: *peer,
             certificate: certificate.clone(),
             credential,
-        })
+        }))
     }
 
     /// Spends the credential for an identity.
     pub async fn authenticate(
-        mut self,
+        mut self: Box<Self>,
         authn: &Authn,
         metrics: &Metrics,
         record: &mut Record,

@@ -79,13 +79,17 @@ fn head(text: &str) -> http::request::Parts {
 }
 
 /// What became of it, and the record so far.
-fn parse_in(connection: &Connection, routes: &Routes, text: &str) -> (Result<Received<&'static str>, Error>, Record) {
+fn parse_in(
+    connection: &Connection,
+    routes: &Routes,
+    text: &str,
+) -> (Result<Box<Received<&'static str>>, Error>, Record) {
     let mut record = record();
     let arrival = Arrival { connection, kubernetes: true, routes };
     (Received::parse(head(text), "a body", arrival, &mut record), record)
 }
 
-fn parse(text: &str) -> Result<Received<&'static str>, Error> {
+fn parse(text: &str) -> Result<Box<Received<&'static str>>, Error> {
     parse_in(&connection(None), &compile(ROUTES), text).0
 }
 
