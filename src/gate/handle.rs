@@ -200,10 +200,10 @@ mod tests {
     #[test]
     fn e16_large_heads_of_one_connection_have_a_limit_together_and_usual_ones_have_none() {
         let handle = Handle::default();
-        // As docs/http2.md says: 256 KiB together.
-        let large: Vec<_> = (0..4).map(|_| handle.hold(USUAL_HEAD + (64 << 10)).unwrap()).collect();
-        assert!(handle.hold(USUAL_HEAD + 1).is_err());
-        let usual: Vec<_> = (0..100).map(|_| handle.hold(USUAL_HEAD).unwrap()).collect();
+        // As docs/http2.md says: 4 KiB of each, and 256 KiB of what is beyond that, together.
+        let large: Vec<_> = (0..4).map(|_| handle.hold(68 << 10).unwrap()).collect();
+        assert!(handle.hold((4 << 10) + 1).is_err());
+        let usual: Vec<_> = (0..100).map(|_| handle.hold(4 << 10).unwrap()).collect();
         drop(large);
         assert!(handle.hold(USUAL_HEAD + LARGE_HEADS).is_ok(), "a refused head is not counted");
         let alone = handle.hold(USUAL_HEAD + 4 * LARGE_HEADS).expect("one alone has only its own limit");

@@ -5,6 +5,7 @@ mod credentials;
 mod hops;
 mod upgrades;
 
+use crate::world::way::ALL;
 use crate::world::{Started, World};
 
 /// A world with the workload `prod/api`, so that `Authorization` carries the caller's token.
@@ -14,15 +15,15 @@ async fn with_tokens() -> Started {
 
 /// A good request for b.test, which gets `X-Api-Key`.
 fn to_b(world: &Started, fields: &str) -> String {
-    let credential = world.credential();
-    format!("GET /x HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: b.test\r\n{credential}{fields}\r\n")
+    world.request_to("b.test", "GET", "/x", fields)
 }
 
 #[tokio::test]
 async fn d15_the_injected_field_is_there_once_whatever_the_caller_sends() {
-    let world = World::new().await.start().await;
+    let mut world = World::new().await.forward().start().await;
     for name in ["X-Api-Key", "x-api-key", "X-API-KEY", "X_Api_Key", "x_api-key", "X.Api.Key", "x-api-key_"] {
-        for value in ["mine", ""] {
+        for (value, way) in ["mine", ""].into_iter().flat_map(|value| ALL.map(|way| (value, way))) {
+            world.way = way;
             let answer = world.send(to_b(&world, &format!("{name}: {value}\r\n{name}: again\r\n"))).await;
             assert_eq!(answer.status, 200, "{name}");
             let seen = world.b.last();
@@ -41,20 +42,24 @@ async fn d19_the_templates_value_is_there_exactly_and_once() {
         "{{upstream_host: t.test, upstream_scheme: http, upstream_address: \"{address}\", secret_id: KEY_A, \
          inject_header: Authorization, header_value_template: \"token {{{{secret}}}}\"}}"
     );
-    let world = world.route(&route).start().await;
+    let mut world = world.forward().route(&route).start().await;
     for own in ["", "Authorization: Basic YTpi\r\n", "authorization: token mine\r\n", "AUTHORIZATION: \r\n"] {
-        let secret = world.session_secret();
-        let head = format!("GET /x HTTP/1.1\r\nHost: p\r\nX-Upstream-Host: t.test\r\nX-Session-Secret: {secret}\r\n");
-        let seen = world.forwards(format!("{head}{own}\r\n"), own).await;
-        assert_eq!(seen.headers("authorization"), [format!("token {}", world.canary_a())], "{own}");
+        for way in ALL {
+            world.way = way;
+            let seen = world.forwards(world.request_to("t.test", "GET", "/x", own), own).await;
+            assert_eq!(seen.headers("authorization"), [format!("token {}", world.canary_a())], "{way:?} {own}");
+        }
     }
 }
 
 #[tokio::test]
 async fn d18_every_cookie_passes() {
-    let world = World::new().await.start().await;
-    let seen = world.forwards(world.ok("Cookie: a=1; b=2\r\nCookie: c=3\r\ncookie: a=4\r\n"), "d18").await;
-    assert_eq!(seen.headers("cookie").join("; "), "a=1; b=2; c=3; a=4");
+    let mut world = World::new().await.forward().start().await;
+    for way in ALL {
+        world.way = way;
+        let seen = world.forwards(world.ok("Cookie: a=1; b=2\r\nCookie: c=3\r\ncookie: a=4\r\n"), "d18").await;
+        assert_eq!(seen.headers("cookie").join("; "), "a=1; b=2; c=3; a=4", "{way:?}");
+    }
 }
 
 #[tokio::test]

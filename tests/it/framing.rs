@@ -9,9 +9,10 @@ mod streams;
 
 use crate::world::exchange::{Outcome, Pieces, is_refusal};
 use crate::world::recorder::{OK, Step};
+use crate::world::way::{IN_HTTP1, Way};
 use crate::world::{Started, World};
 
-/// Stands for the fields of a good request to a.test: `Host`, `X-Upstream-Host`, the credential.
+/// Stands for the fields of a good request to a.test: `Host`, in reverse mode `X-Upstream-Host`, the credential.
 const FIELDS: &[u8] = b"$OK";
 
 /// A message and what is to become of it.
@@ -39,23 +40,37 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// `text` with [`FIELDS`] filled in for this world.
+/// `text` with [`FIELDS`] filled in for this world and its way, and targets in the form of that.
 pub fn fill(world: &Started, text: &[u8]) -> Vec<u8> {
-    let fields = format!("Host: proxy.test\r\nX-Upstream-Host: a.test\r\n{}", world.credential());
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.windows(FIELDS.len()).position(|window| window == FIELDS) {
+    let credential = world.credential();
+    let fields = match world.way {
+        Way::Absolute => format!("Host: a.test\r\n{credential}"),
+        Way::Tunnel => "Host: a.test:80\r\n".to_owned(),
+        _ => format!("Host: proxy.test\r\nX-Upstream-Host: a.test\r\n{credential}"),
+    };
+    let text = replaced(text, FIELDS, fields.as_bytes());
+    let targets: [&[u8]; 4] = [b" /x", b"\t/x", b" /a b", b" /probe"];
+    targets.into_iter().filter(|_| world.way == Way::Absolute).fold(text, |text, target| {
+        let (space, path) = target.split_at(1);
+        replaced(&text, target, &[space, b"http://a.test", path].concat())
+    })
+}
+
+fn replaced(text: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), text);
+    while let Some(at) = memchr::memmem::find(rest, what) {
         out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(fields.as_bytes());
-        rest = &rest[at + FIELDS.len()..];
+        out.extend_from_slice(with);
+        rest = &rest[at + what.len()..];
     }
     out.extend_from_slice(rest);
     out
 }
 
 /// A world whose upstream knows that an answer to HEAD has no body.
-async fn world() -> Started {
-    let world = World::new().await.start().await;
+async fn world(way: Way) -> Started {
+    let mut world = World::new().await.forward().start().await;
+    world.way = way;
     world.a.script(|seen| match seen.line().starts_with("HEAD ") {
         true => vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())],
         false => vec![Step::Send(OK.to_vec())],
@@ -64,13 +79,15 @@ async fn world() -> Started {
 }
 
 /// Plays the rows one by one; all that went wrong is told at once.
-async fn play(rows: Vec<Row>, pieces: Pieces) {
-    let mut world = world().await;
+async fn play(rows: Vec<Row>, pieces: Pieces, way: Way) {
+    let mut world = world(way).await;
+    // That of a tunnel's CONNECT is one as well.
+    let tunnels = if way == Way::Tunnel { 2 } else { 0 };
     let (mut wrong, mut calls, mut ids) = (Vec::new(), 0, Vec::new());
     for row in rows {
         let bytes = fill(&world, &[&row.bytes, &b"GET /probe HTTP/1.1\r\nConnection: close\r\n$OK\r\n"[..]].concat());
         let outcome = world.exchange(&bytes, pieces).await;
-        calls += outcome.answers.len().max(1) + 1;
+        calls += outcome.answers.len().max(1) + 1 + tunnels;
         ids.extend(outcome.answers.iter().filter_map(|answer| answer.header("x-request-id")).map(str::to_owned));
         if let Err(why) = check(row.expected, &outcome) {
             wrong.push(format!("{}: {why}\n    {outcome:?}", row.name));
@@ -80,6 +97,7 @@ async fn play(rows: Vec<Row>, pieces: Pieces) {
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
     let records = world.stop().await;
     assert_eq!(records.len(), calls, "one audit record a call, refused, broken off or not");
+    assert_eq!(records.iter().any(|record| record["intercepted"] == true), way == Way::Tunnel);
     for id in ids {
         assert_eq!(records.iter().filter(|record| record["request_id"] == id.as_str()).count(), 1, "{id}");
     }
@@ -142,19 +160,23 @@ pub fn chunk_data(body: &[u8]) -> String {
 
 #[tokio::test]
 async fn group_a_in_one_piece() {
-    play(rows(), Pieces::Whole).await;
+    for way in IN_HTTP1 {
+        play(rows(), Pieces::Whole, way).await;
+    }
 }
 
 /// The runtime looks for input at every turn, so that each byte is read on its own.
 #[test]
 fn a43_group_a_in_single_bytes() {
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).enable_all().build().unwrap();
-    runtime.block_on(play(rows(), Pieces::Bytes));
+    for way in IN_HTTP1 {
+        runtime.block_on(play(rows(), Pieces::Bytes, way));
+    }
 }
 
 #[tokio::test]
 async fn a43_with_time_between_the_bytes() {
     let first = |id: &str| rows().into_iter().filter(|row| row.name.starts_with(id)).take(1).collect();
-    let slowly = |id| play(first(id), Pieces::SlowBytes);
+    let slowly = |id| play(first(id), Pieces::SlowBytes, Way::Reverse);
     tokio::join!(slowly("a01 "), slowly("a12 "), slowly("a24 "));
 }

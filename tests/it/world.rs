@@ -18,6 +18,7 @@ pub mod recorder;
 pub mod signer;
 pub mod tls;
 pub mod tunnel;
+pub mod way;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use kubernetes::Kubernetes;
 use process::Process;
 use raw::Answer;
 use recorder::Recorder;
+use way::Way;
 
 /// Anything that should happen, happens within this time, however loaded the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,6 +70,8 @@ pub struct Started {
     pub kubernetes: Option<Kubernetes>,
     pub doppler: Option<Doppler>,
     pub directory: TempDir,
+    /// How [`Started::send`] sends.
+    pub way: Way,
     running: Option<Running>,
     number: u64,
 }
@@ -261,6 +265,7 @@ impl World {
             kubernetes: self.kubernetes,
             doppler: self.doppler,
             directory: self.directory,
+            way: Way::Reverse,
             running: Some(running),
             number: self.number,
         })
@@ -273,7 +278,10 @@ impl World {
         let mut process = Process::spawn(&["serve", "--config", &file], &environment);
         let (proxy, admin) = process::addresses(&process.ready().await);
         let World { a, b, kubernetes, doppler, directory, number, .. } = self;
-        (Started { proxy, admin, a, b, kubernetes, doppler, directory, running: None, number }, process)
+        (
+            Started { proxy, admin, a, b, kubernetes, doppler, directory, way: Way::Reverse, running: None, number },
+            process,
+        )
     }
 }
 
@@ -330,15 +338,14 @@ impl Started {
     }
 
     pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.proxy).await.unwrap()
+        let stream = TcpStream::connect(self.proxy).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
     }
 
-    /// Sends bytes on a new connection and reads everything until the proxy closes or one answer is complete.
+    /// Sends bytes on a new connection, in the world's way, and reads everything until the proxy closes or one answer is complete.
     pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Answer {
-        let mut stream = self.connect().await;
-        // The proxy may refuse and close before all is written.
-        let _ = stream.write_all(bytes.as_ref()).await;
-        raw::read_answer(&mut stream).await
+        self.go(bytes.as_ref()).await
     }
 
     /// As `send`, to any address: the admin listener for instance.

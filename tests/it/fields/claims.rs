@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::world::way::ALL;
 use crate::world::{World, logs};
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn d23_the_source_is_the_sockets_peer() {
 
 #[tokio::test]
 async fn d24_claims_that_an_upstream_may_believe_of_a_proxy_do_not_leave() {
-    let world = World::new().await.start().await;
+    let mut world = World::new().await.forward().start().await;
     for name in [
         "X-Remote-User",
         "X-Remote-Group",
@@ -117,19 +118,25 @@ async fn d24_claims_that_an_upstream_may_believe_of_a_proxy_do_not_leave() {
         "X-Cluster-Client-IP",
         "True-Client-IP",
     ] {
-        let seen = world.forwards(world.ok(&format!("{name}: system:admin\r\n")), name).await;
-        assert!(!seen.head.contains("system:admin"), "{name} left in\n{}", seen.head);
+        for way in ALL {
+            world.way = way;
+            let seen = world.forwards(world.ok(&format!("{name}: system:admin\r\n")), name).await;
+            assert!(!seen.head.contains("system:admin"), "{way:?}: {name} left in\n{}", seen.head);
+        }
     }
 }
 
 #[tokio::test]
 async fn d28_a_loop_ends_and_nobody_asks_the_proxy_itself() {
-    let world = World::new().await.start().await;
-    for via in ["1.1 veilwarden", "1.0 x, 1.1 Veilwarden (0.1)", "1.1 VEILWARDEN"] {
-        world.refuses(world.ok(&format!("Via: {via}\r\n")), (508, "LOOP_DETECTED"), &format!("d28 {via}")).await;
+    let mut world = World::new().await.forward().start().await;
+    for way in ALL {
+        world.way = way;
+        for via in ["1.1 veilwarden", "1.0 x, 1.1 Veilwarden (0.1)", "1.1 VEILWARDEN"] {
+            world.refuses(world.ok(&format!("Via: {via}\r\n")), (508, "LOOP_DETECTED"), &format!("d28 {via}")).await;
+        }
+        let last = "Max-Forwards: 0\r\n";
+        world.refuses(world.request("OPTIONS", "/x", last), (400, "BAD_REQUEST"), "d28 OPTIONS").await;
+        world.refuses(world.request("TRACE", "/x", last), (405, "METHOD_NOT_ALLOWED"), "d28 TRACE").await;
+        world.forwards(world.request("GET", "/x", last), "d28 GET").await;
     }
-    let last = "Max-Forwards: 0\r\n";
-    world.refuses(world.request("OPTIONS", "/x", last), (400, "BAD_REQUEST"), "d28 OPTIONS").await;
-    world.refuses(world.request("TRACE", "/x", last), (405, "METHOD_NOT_ALLOWED"), "d28 TRACE").await;
-    world.forwards(world.request("GET", "/x", last), "d28 GET").await;
 }

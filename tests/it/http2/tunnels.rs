@@ -1,27 +1,11 @@
 //! HTTP/2 inside of a tunnel, chosen by ALPN.
 
-use std::sync::Arc;
-
 use http::Request;
-use tokio_rustls::TlsConnector;
 
 use super::peer::{Answer, Peer, empty, full};
 use super::upstream::{Upstream, in_clear};
 use crate::world::tunnel::call;
-use crate::world::{Started, World, until, within};
-
-/// A session in a tunnel to `host`, in the version that is negotiated out of these.
-async fn session(
-    world: &Started,
-    host: &str,
-    versions: &[&str],
-) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    let stream = world.opened(&format!("{host}:80")).await;
-    let mut config = world.trusting();
-    config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
-    let connecting = TlsConnector::from(Arc::new(config)).connect(host.to_owned().try_into().unwrap(), stream);
-    within("a TLS handshake", connecting).await.unwrap()
-}
+use crate::world::{World, until};
 
 async fn get(peer: &Peer, uri: &str) -> Answer {
     peer.send(Request::get(uri).body(empty()).unwrap()).await
@@ -32,7 +16,7 @@ async fn g20_each_side_speaks_what_it_can() {
     let upstream = Upstream::start(|seen| http::Response::new(full(seen.uri.clone()))).await;
     let mut world = World::new().await.forward().route(&in_clear("h.test", upstream.address)).start().await;
     // HTTP/2 to an upstream of HTTP/1.1.
-    let tls = session(&world, "a.test", &["h2", "http/1.1"]).await;
+    let tls = world.tunnel_in("a.test:80", &["h2", "http/1.1"]).await;
     assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let peer = Peer::over(tls).await;
     let answer = get(&peer, "https://a.test:80/x?y").await;
@@ -50,10 +34,10 @@ async fn g20_each_side_speaks_what_it_can() {
     }
     assert_eq!(get(&peer, "https://a.test:80/healthz").await.body, b"ok", "a path of the upstream");
     // HTTP/1.1 to one of HTTP/2, and HTTP/2 to it.
-    let mut tls = session(&world, "h.test", &["http/1.1"]).await;
+    let mut tls = world.tunnel_in("h.test:80", &["http/1.1"]).await;
     let answer = call(&mut tls, "GET /one HTTP/1.1\r\nHost: h.test:80\r\n\r\n").await;
     assert_eq!((answer.status, answer.text()), (200, "http://h.test/one".to_owned()), "{answer:?}");
-    let peer = Peer::over(session(&world, "h.test", &["h2"]).await).await;
+    let peer = Peer::over(world.tunnel_in("h.test:80", &["h2"]).await).await;
     assert_eq!(get(&peer, "https://h.test:80/two").await.body, b"http://h.test/two");
     drop((peer, tls));
     let records = world.stop().await;
@@ -65,7 +49,7 @@ async fn g20_each_side_speaks_what_it_can() {
 async fn a_revoked_token_ends_the_connection_inside() {
     let world = World::new().await.kubernetes().await.kubernetes_options("cache_ttl: 0s, negative_cache_ttl: 0s");
     let world = world.forward().start().await;
-    let peer = Peer::over(session(&world, "a.test", &["h2"]).await).await;
+    let peer = Peer::over(world.tunnel_in("a.test:80", &["h2"]).await).await;
     assert_eq!(get(&peer, "https://a.test:80/x").await.status, 200);
     world.kubernetes.as_ref().unwrap().revoke();
     assert_eq!(get(&peer, "https://a.test:80/x").await.status, 407);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::raw::{Answer, parse_answers};
 use super::recorder::Seen;
+use super::way::Way;
 use super::{Started, until, within};
 
 /// How bytes are put on the wire.
@@ -30,20 +31,29 @@ pub struct Outcome {
 }
 
 impl Started {
-    /// Sends bytes on a new connection, reads until the proxy closes it, and tells everything that happened.
+    /// Sends bytes of HTTP/1.1 on a new connection, or in a new tunnel to a.test, reads until the proxy closes it, and
+    /// tells everything that happened.
     pub async fn exchange(&self, bytes: &[u8], pieces: Pieces) -> Outcome {
+        match self.way {
+            Way::Tunnel => self.exchange_over(self.tunnel("a.test:80").await, bytes, pieces).await,
+            _ => self.exchange_over(self.connect().await, bytes, pieces).await,
+        }
+    }
+
+    async fn exchange_over(&self, stream: impl AsyncRead + AsyncWrite, bytes: &[u8], pieces: Pieces) -> Outcome {
         let (seen, sent) = (self.a.seen().len(), self.a.bytes() + self.b.bytes());
-        let mut stream = self.connect().await;
-        stream.set_nodelay(true).unwrap();
-        let (mut read, mut write) = stream.split();
+        let (mut read, mut write) = tokio::io::split(stream);
         let mut back = Vec::new();
         let sending = async {
             match pieces {
                 // The proxy may refuse and close before all is written.
-                Pieces::Whole => drop(write.write_all(bytes).await),
+                Pieces::Whole => {
+                    let _ = write.write_all(bytes).await;
+                    let _ = write.flush().await;
+                }
                 Pieces::Bytes | Pieces::SlowBytes => {
                     for byte in bytes {
-                        if write.write_all(std::slice::from_ref(byte)).await.is_err() {
+                        if write.write_all(std::slice::from_ref(byte)).await.is_err() || write.flush().await.is_err() {
                             break;
                         }
                         match pieces {

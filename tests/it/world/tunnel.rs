@@ -59,6 +59,16 @@ impl Started {
         self.shake_hands(stream, name).await.unwrap_or_else(|error| panic!("TLS with {name}: {error}"))
     }
 
+    /// The same in the version of HTTP that is negotiated out of these.
+    pub async fn tunnel_in(&self, target: &str, versions: &[&str]) -> TlsStream<TcpStream> {
+        let name = target.rsplit_once(':').unwrap().0.to_owned();
+        let stream = self.opened(target).await;
+        let mut config = self.trusting();
+        config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name.try_into().unwrap(), stream);
+        within("a TLS handshake", connecting).await.unwrap()
+    }
+
     /// TLS on a stream, as a client that trusts the proxy's CA alone.
     pub async fn shake_hands(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
