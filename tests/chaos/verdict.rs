@@ -67,7 +67,7 @@ fn passed(plan: &Plan, answer: &Answer, begun: Instant, stage: &Stage) -> Result
     // In clear, where the end of the connection is the end of the body, nobody can tell a part of it from the whole.
     let endless = plan.kind == Kind::Clear && plan.answer.framing == Framing::Close;
     let cut = endless && connection_broke(plan, begun, stage);
-    if ending == Ending::Broken || answer.body != body && !cut {
+    if !cut && (ending == Ending::Broken || answer.body != body) {
         return Err("a part of a body came to a good end".to_owned());
     }
     trailed(plan, answer)?;
