@@ -1,4 +1,4 @@
-//! The connections of one route that wait for their next call.
+//! The connections to one host that wait for their next call.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

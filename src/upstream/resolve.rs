@@ -12,12 +12,12 @@ use tokio::sync::Semaphore;
 
 /// A name may have so many addresses; more are ignored.
 const MAX_ADDRESSES: usize = 16;
-/// Questions for one route's name at the same time. Each occupies a thread, also when its call has given up long ago.
+/// Questions for one route's names at the same time. Each occupies a thread, also when its call has given up long ago.
 const QUESTIONS: usize = 4;
 const HOSTS_FILE: &str = "/etc/hosts";
 
-/// Finds the addresses of one route's name.
-#[derive(Debug)]
+/// Finds the addresses of one route's names. Nothing is remembered. Cloning shares the places of those who ask.
+#[derive(Debug, Clone)]
 pub struct Resolver(Arc<Semaphore>);
 
 impl Default for Resolver {

@@ -28,7 +28,7 @@ const SEND_BUFFER: usize = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A route's client for both versions.
+/// A host's client for both versions.
 #[derive(Debug)]
 pub struct Shared {
     client: legacy::Client<Dialer, Box<Upload>>,
