@@ -1,0 +1,72 @@
+//! No two hosts of a wildcard ever share a connection, though one address may be behind all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::Response;
+use tokio::io::AsyncWriteExt;
+
+use super::world;
+use crate::http2::peer::full;
+use crate::http2::upstream::{Upstream, in_clear};
+use crate::world::tls::Authority;
+use crate::world::{Started, World, raw, until};
+
+/// One after the other, so that a connection of the host before waits for its next call.
+async fn call_in_turns(world: &Started, hosts: &[&str]) {
+    let mut stream = world.connect().await;
+    for host in std::iter::repeat_n(hosts, 4).flatten() {
+        stream.write_all(world.request_to(host, "GET", "/x", "").as_bytes()).await.unwrap();
+        let answer = raw::read_answer(&mut stream).await;
+        assert_eq!(answer.status, 200, "{host}: {answer:?}");
+    }
+}
+
+/// Each host had one connection for all its calls, and no other host's call was on it.
+fn assert_apart(seen: impl Iterator<Item = (usize, String)>, hosts: usize) {
+    let (mut of_connection, mut of_host) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    for (connection, host) in seen {
+        of_connection.entry(connection).or_default().insert(host.clone());
+        of_host.entry(host).or_default().insert(connection);
+    }
+    assert!(of_connection.values().all(|hosts| hosts.len() == 1), "{of_connection:?}");
+    assert!(of_host.len() == hosts && of_host.values().all(|used| used.len() == 1), "{of_host:?}");
+}
+
+#[tokio::test]
+async fn each_host_has_connections_of_its_own_over_http_1() {
+    let world = world().await.start().await;
+    call_in_turns(&world, &["one.w.test", "two.w.test", "three.w.test"]).await;
+    assert_apart(world.a.seen().into_iter().map(|seen| (seen.connection, seen.headers("host").concat())), 3);
+}
+
+#[tokio::test]
+async fn each_host_has_connections_of_its_own_over_http_2() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Response::new(full("fine"))).await;
+    // A certificate for all of them invites to put their calls on one connection (RFC 9113 section 9.1.1).
+    let front = authority.front_speaking(&["h2", "http/1.1"], "*.s.test", upstream.address).await;
+    let world = World::new().await;
+    let ca = authority.file(world.directory.path()).display().to_string();
+    let secured = format!("{{upstream_host: \"*.s.test\", upstream_address: \"{}\", ca_file: {ca}}}", front.address);
+    let world = world.route(&in_clear("\"*.h.test\"", upstream.address)).route(&secured).start().await;
+    call_in_turns(&world, &["one.h.test", "two.h.test", "one.s.test", "two.s.test"]).await;
+    let authority = |uri: &str| uri.split('/').nth(2).unwrap().to_owned();
+    assert_apart(upstream.seen().into_iter().map(|seen| (seen.connection, authority(&seen.uri))), 4);
+    assert_eq!((front.connections(), front.sessions()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_host_that_has_to_go_gives_its_connections_back() {
+    let world = world().await.start().await;
+    let mut stream = world.connect().await;
+    for n in 0..300 {
+        stream.write_all(world.request_to(&format!("h{n}.w.test"), "GET", "/x", "").as_bytes()).await.unwrap();
+        assert_eq!(raw::read_answer(&mut stream).await.status, 200);
+    }
+    assert_eq!(world.a.connections(), 300, "one for each host");
+    until("the end of the others' connections", || world.a.open() <= 256).await;
+    // The last ones are still there, the first one comes again on a new connection.
+    for (host, connections) in [("h299.w.test", 300), ("h0.w.test", 301)] {
+        assert_eq!((world.get(host).await.status, world.a.connections()), (200, connections), "{host}");
+    }
+}
