@@ -37,7 +37,7 @@ use crate::stages::{Prepared, Relay};
 use dial::{DialError, Dialer, Means, Stream};
 use hosts::Hosts;
 use line::Line;
-use pool::Pool;
+use pool::{Pool, Seats};
 use shared::Shared;
 use upload::{Progress, Upload};
 
@@ -80,7 +80,7 @@ impl Upstreams {
         let upstream = |listed: &Listed| {
             let means = Means::of(listed.entry(), own.clone(), || tls(listed.entry()))?;
             Ok(match listed {
-                Listed::One(route) => Place::One(Arc::new(Upstream::new(route, &means))),
+                Listed::One(route) => Place::One(Arc::new(Upstream::new(route, &means, Seats::default()))),
                 Listed::Wildcard(_) => Place::Wildcard(Hosts::new(means)),
             })
         };
@@ -139,9 +139,9 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(route: &Route, means: &Means) -> Upstream {
+    fn new(route: &Route, means: &Means, seats: Seats) -> Upstream {
         let dialer = Dialer::new(route, means);
-        Upstream { pool: Pool::default(), shared: Shared::new(route, dialer.clone()), dialer }
+        Upstream { pool: Pool::new(seats), shared: Shared::new(route, dialer.clone()), dialer }
     }
 
     async fn ask(

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::dial::Means;
+use super::pool::Seats;
 use crate::route::Route;
 
 /// So many hosts of one wildcard are kept; the one that was not called for the longest time goes first.
@@ -22,6 +23,7 @@ const HOST_IDLE: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug)]
 pub struct Hosts {
     means: Means,
+    seats: Seats,
     kept: Mutex<HashMap<String, Kept>>,
 }
 
@@ -33,10 +35,10 @@ struct Kept {
 
 impl Hosts {
     pub fn new(means: Means) -> Hosts {
-        Hosts { means, kept: Mutex::default() }
+        Hosts { means, seats: Seats::default(), kept: Mutex::default() }
     }
 
-    /// What there is for the route's host, made when it is not called for the first time in a while.
+    /// What there is for the route's host, which is made unless that was called of late.
     pub fn of(&self, route: &Route) -> Arc<Upstream> {
         let called = Instant::now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +47,7 @@ impl Hosts {
             return Arc::clone(&host.upstream);
         }
         let gone = make_room(&mut kept, called);
-        let upstream = Arc::new(Upstream::new(route, &self.means));
+        let upstream = Arc::new(Upstream::new(route, &self.means, self.seats.clone()));
         kept.insert(route.host.name().to_owned(), Kept { upstream: Arc::clone(&upstream), called });
         drop(kept);
         // Closing connections takes a while: others need not wait for it.

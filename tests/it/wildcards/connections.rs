@@ -1,13 +1,17 @@
 //! No two hosts of a wildcard ever share a connection, though one address may be behind all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use http::Response;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use super::world;
 use crate::http2::peer::full;
 use crate::http2::upstream::{Upstream, in_clear};
+use crate::world::recorder::{OK, Step};
 use crate::world::tls::Authority;
 use crate::world::{Started, World, raw, until};
 
@@ -53,6 +57,35 @@ async fn each_host_has_connections_of_its_own_over_http_2() {
     let authority = |uri: &str| uri.split('/').nth(2).unwrap().to_owned();
     assert_apart(upstream.seen().into_iter().map(|seen| (seen.connection, authority(&seen.uri))), 4);
     assert_eq!((front.connections(), front.sessions()), (2, 2));
+}
+
+/// Callers choose the names, and with each name they could choose as many connections again.
+#[tokio::test]
+async fn the_hosts_together_keep_as_many_connections_waiting_as_one_may() {
+    const HOSTS: usize = 50;
+    const EACH: usize = 5;
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let world = world().await.start().await;
+    let go = Arc::new(Semaphore::new(0));
+    let wait = go.clone();
+    world.a.script(move |_| vec![Step::Wait(wait.clone()), Step::Send(OK.to_vec())]);
+    for round in 1..=5 {
+        let mut callers = Vec::new();
+        for n in 0..HOSTS * EACH {
+            let mut caller = world.connect().await;
+            let host = format!("h{}-{round}.w.test", n / EACH);
+            caller.write_all(world.request_to(&host, "GET", "/x", "").as_bytes()).await.unwrap();
+            callers.push(caller);
+        }
+        until("the calls", || world.a.seen().len() == round * callers.len()).await;
+        go.add_permits(callers.len());
+        for caller in &mut callers {
+            assert_eq!(raw::read_answer(caller).await.status, 200);
+        }
+    }
+    assert_eq!(world.a.connections(), 5 * HOSTS * EACH);
+    until("the end of those that are too many", || world.a.open() == 1024).await;
 }
 
 #[tokio::test]
