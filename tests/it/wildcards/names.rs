@@ -203,6 +203,37 @@ async fn policy_sees_the_called_host() {
 }
 
 #[tokio::test]
+async fn f27_a_secret_that_comes_back_is_masked_whichever_host_says_it() {
+    let world = world().await.start().await;
+    let canary = world.canary_a();
+    world.a.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{canary}", canary.len()));
+    for host in ["one.w.test", "two.w.test"] {
+        let answer = world.get(host).await;
+        assert_eq!((answer.status, answer.text().contains(&canary)), (200, false), "{host}: {answer:?}");
+        assert_eq!(world.record(&answer).await["secret_reflected"], true);
+    }
+    let reflected = world.sample("veilwarden_secret_reflected_total{route=\"*.w.test\",action=\"redact\"}").await;
+    assert_eq!(reflected, 2.0);
+}
+
+#[tokio::test]
+async fn names_below_localhost_lead_to_this_machine() {
+    let world = World::new().await;
+    let port = world.a.address.port();
+    let route = format!("{{upstream_host: \"*.dev.localhost:{port}\", upstream_scheme: http}}");
+    let world = world.route(&route).start().await;
+    for host in ["one.dev.localhost", "two.dev.localhost"].map(|name| format!("{name}:{port}")) {
+        assert_eq!((world.get(&host).await.status, world.a.last().headers("host")), (200, vec![&*host]));
+    }
+    for host in ["dev.localhost", "localhost", "a.b.dev.localhost"].map(|name| format!("{name}:{port}")) {
+        world.refuses(world.request_to(&host, "GET", "/x", ""), UNKNOWN, &host).await;
+    }
+    // `NAME.localhost` in `Host` names a route by its local name, and a wildcard has none.
+    let request = format!("GET /x HTTP/1.1\r\nHost: one.dev.localhost:{port}\r\n{}\r\n", world.credential());
+    world.refuses(request, (400, "MISSING_HOST"), "Host alone").await;
+}
+
+#[tokio::test]
 async fn a_callers_slot_counts_for_each_host() {
     let world = World::new().await;
     let address = world.a.address;
