@@ -26,8 +26,8 @@ pub(in crate::config) enum Redaction {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["upstream_host"]))]
 pub(in crate::config) struct Route {
-    /// The host that callers name, with an optional `:port`: an exact name, or `*.example.com` for every name of exactly
-    /// one label more. A route that names the host goes before a wildcard.
+    /// The host that callers name, with an optional `:port`: an exact name, or `"*.example.com"` (in quotes) for every name
+    /// of exactly one label more. A route that names the host goes before a wildcard.
     pub upstream_host: String,
     /// How the upstream is spoken to.
     pub upstream_scheme: Scheme,
