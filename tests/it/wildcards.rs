@@ -1,6 +1,7 @@
 //! Routes for every name one label below a domain. `*.w.test` leads to the recorder `a`, whoever is called.
 
 mod connections;
+mod evicted;
 mod flood;
 mod names;
 mod secured;

@@ -87,19 +87,3 @@ async fn the_hosts_together_keep_as_many_connections_waiting_as_one_may() {
     assert_eq!(world.a.connections(), 5 * HOSTS * EACH);
     until("the end of those that are too many", || world.a.open() == 1024).await;
 }
-
-#[tokio::test]
-async fn a_host_that_has_to_go_gives_its_connections_back() {
-    let world = world().await.start().await;
-    let mut stream = world.connect().await;
-    for n in 0..300 {
-        stream.write_all(world.request_to(&format!("h{n}.w.test"), "GET", "/x", "").as_bytes()).await.unwrap();
-        assert_eq!(raw::read_answer(&mut stream).await.status, 200);
-    }
-    assert_eq!(world.a.connections(), 300, "one for each host");
-    until("the end of the others' connections", || world.a.open() <= 256).await;
-    // The last ones are still there, the first one comes again on a new connection.
-    for (host, connections) in [("h299.w.test", 300), ("h0.w.test", 301)] {
-        assert_eq!((world.get(host).await.status, world.a.connections()), (200, connections), "{host}");
-    }
-}

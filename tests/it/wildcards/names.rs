@@ -106,6 +106,19 @@ fn connect(world: &Started, host: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_longest_name_there_is_has_a_tunnel() {
+    let label = "l".repeat(63);
+    let domain = [&*label, &label, &"d".repeat(61)].join(".");
+    let host = format!("{label}.{domain}");
+    assert_eq!(host.len(), 253);
+    let world = World::new().await.forward().route_to_a(&format!("\"*.{domain}\""), "KEY_A").start().await;
+    let mut tls = world.tunnel(&format!("{host}:80")).await;
+    let answer = call(&mut tls, format!("GET /x HTTP/1.1\r\nHost: {host}:80\r\n\r\n")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_seen(&world, &host, "the longest name");
+}
+
+#[tokio::test]
 async fn nobody_calls_the_wildcard_itself() {
     let world = world().await.forward().start().await;
     let credential = world.credential();
