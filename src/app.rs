@@ -261,9 +261,9 @@ fn session(config: &Config) -> Result<Option<Session>, Error> {
 }
 
 fn upstreams(routes: &Routes, own: &Own) -> Result<Upstreams, Error> {
-    Upstreams::new(routes.iter(), own, |route| {
-        let tls = tls_config(route.ca_file.as_deref());
-        tls.map_err(|cause| Error::Tls { route: route.name().to_owned(), cause })
+    Upstreams::new(routes.iter(), own, |entry| {
+        let tls = tls_config(entry.ca_file.as_deref());
+        tls.map_err(|cause| Error::Tls { route: entry.label().to_owned(), cause })
     })
 }
 

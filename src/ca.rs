@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use rustls::ServerConfig;
 
 use crate::request::Host;
@@ -102,8 +103,8 @@ impl Ca {
 
 impl Signer {
     fn new(authority: Authority) -> Signer {
-        let kept = Cache::builder().max_capacity(MAX_LEAVES).time_to_live(RENEWED_AFTER).build();
-        Signer { leaves: Leaves::new(authority), kept }
+        let kept = Cache::builder().max_capacity(MAX_LEAVES).eviction_policy(EvictionPolicy::lru());
+        Signer { leaves: Leaves::new(authority), kept: kept.time_to_live(RENEWED_AFTER).build() }
     }
 }
 
@@ -187,6 +188,27 @@ mod tests {
         assert!(shown(config(&ca).await.unwrap(), &old).is_err());
         // A handshake that had begun before keeps what it began with.
         assert_eq!(shown(kept, &old).unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn g24_of_ten_thousand_hosts_the_last_thousand_leaves_are_kept() {
+        let ca = Ca::new(authority());
+        let leaf = async |n: usize| ca.server_config(&Host::parse(&format!("h{n}.a.test")).unwrap()).await.unwrap();
+        let (mut made, mut most) = (Vec::new(), 0);
+        for n in 0..10_000 {
+            made.push(Arc::downgrade(&leaf(n).await));
+            most = most.max(ca.signer.load().kept.entry_count());
+        }
+        let signer = ca.signer.load_full();
+        signer.kept.run_pending_tasks().await;
+        assert_eq!(signer.kept.entry_count(), MAX_LEAVES);
+        assert!(most <= MAX_LEAVES, "{most}");
+        let last = leaf(9_999).await;
+        assert!(
+            made[9_999].upgrade().is_some_and(|kept| Arc::ptr_eq(&kept, &last)),
+            "the last is not the one that is kept"
+        );
+        assert!(!signer.kept.contains_key("h0.a.test"), "the first is kept");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Which host takes which secret, and how it is put in.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,12 @@ use crate::request::Host;
 use crate::request::host::NotAHost;
 
 pub mod metadata;
+mod names;
+mod routes;
 pub mod template;
 
+pub use names::Names;
+pub use routes::{Listed, Routes};
 pub use template::Template;
 
 /// `upstream_scheme`.
@@ -37,7 +41,7 @@ pub enum Http2 {
 /// One entry of `routes`, checked but not yet compiled.
 #[derive(Debug, Clone)]
 pub struct RouteSettings {
-    /// As written; lower-cased and split into name and port when compiled.
+    /// As written: a host, or `*.` and a domain; lower-cased and split into name and port when compiled.
     pub upstream_host: String,
     pub scheme: Scheme,
     pub http2: Http2,
@@ -110,15 +114,26 @@ pub enum Error {
     CallerSlot(String),
     #[error("local_name {0:?} is another route's already")]
     DuplicateLocalName(String),
+    #[error("local_name {0:?} would not say which host of a wildcard is meant")]
+    LocalNameOfMany(String),
 }
 
-/// One upstream that calls may be sent to.
+/// One host that calls may be sent to, and what its entry of `routes` says of it.
 #[derive(Debug)]
 pub struct Route {
+    /// Canonical, with the port only when it is not the scheme's own: the name in `Host`, TLS, policy input, records.
+    pub host: Host,
+    name: String,
+    host_header: HeaderValue,
+    /// All hosts of a wildcard share one.
+    entry: Arc<Entry>,
+}
+
+/// One entry of `routes`, whichever of its hosts is called.
+#[derive(Debug)]
+pub struct Entry {
     /// Position among the routes, which is also its upstream's.
     pub index: usize,
-    /// Canonical, with the port only when it is not the scheme's own: the name in `Host`, policy input, records.
-    pub host: Host,
     pub port: u16,
     pub scheme: Scheme,
     pub http2: Http2,
@@ -139,8 +154,7 @@ pub struct Route {
     /// Further fields in which the caller's credential may stand, the first one that is there first.
     pub caller_slots: Vec<HeaderName>,
     pub timeouts: Timeouts,
-    name: String,
-    host_header: HeaderValue,
+    label: String,
 }
 
 /// A secret and the field it goes into.
@@ -153,18 +167,15 @@ pub struct Injection {
     pub memory: Memory,
 }
 
-impl Route {
-    fn compile(index: usize, settings: RouteSettings) -> Result<Route, Error> {
-        let wrong = |why| Error::Host { host: settings.upstream_host.clone(), why };
-        let written = Host::parse(&settings.upstream_host).map_err(wrong)?;
-        let port = written.port().unwrap_or(settings.scheme.default_port());
-        let host = written.with_port(Some(port).filter(|port| *port != settings.scheme.default_port()));
-        let name = host.to_string();
-        let host_header = HeaderValue::from_str(&name).map_err(|_| wrong(NotAHost("the host is not ASCII")))?;
-        Ok(Route {
+impl Entry {
+    fn compile(index: usize, settings: RouteSettings) -> Result<(Names, Entry), Error> {
+        let written = Names::parse(&settings.upstream_host);
+        let written = written.map_err(|why| Error::Host { host: settings.upstream_host, why })?;
+        let port = written.host().port().unwrap_or(settings.scheme.default_port());
+        let names = written.with_port(Some(port).filter(|port| *port != settings.scheme.default_port()));
+        let entry = Entry {
             index,
             port,
-            host,
             scheme: settings.scheme,
             http2: settings.http2,
             upstream_address: settings.upstream_address,
@@ -179,18 +190,28 @@ impl Route {
             local_name: settings.local_name,
             caller_slots: settings.caller_slots.iter().map(|name| caller_slot(name)).collect::<Result<_, _>>()?,
             timeouts: settings.timeouts,
-            name,
-            host_header,
-        })
+            label: names.to_string(),
+        };
+        Ok((names, entry))
     }
 
-    /// `host` or `host:port` as policy, records and metrics name the route.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The host as configuration and metrics name it, which for a wildcard is the same for all its hosts.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
-    pub fn host_header(&self) -> HeaderValue {
-        self.host_header.clone()
+    fn has_default_port(&self) -> bool {
+        self.port == self.scheme.default_port()
+    }
+
+    /// Whether a caller that writes this port, or none, means this one among those with its name.
+    fn is_meant_by(&self, port: Option<u16>) -> bool {
+        port.map_or(self.has_default_port(), |port| port == self.port)
+    }
+
+    /// Whether some spelling of a host could mean either: without a port, two schemes cannot be told apart.
+    fn is_taken_for(&self, other: &Entry) -> bool {
+        self.port == other.port || (self.has_default_port() && other.has_default_port())
     }
 
     /// Whether answers are searched: there is something to search for, and the operator has not said otherwise.
@@ -201,6 +222,35 @@ impl Route {
     /// Empty when the route injects nothing.
     pub fn secret_id(&self) -> &str {
         self.injection.as_ref().map_or("", |injection| &injection.secret_id)
+    }
+}
+
+impl Route {
+    /// The route of one of an entry's hosts, in whatever spelling of its port.
+    fn of(entry: Arc<Entry>, host: Host) -> Result<Route, Error> {
+        let host = host.with_port(Some(entry.port).filter(|_| !entry.has_default_port()));
+        let name = host.to_string();
+        let host_header = HeaderValue::from_str(&name);
+        let host_header =
+            host_header.map_err(|_| Error::Host { host: name.clone(), why: NotAHost("the host is not ASCII") })?;
+        Ok(Route { host, name, host_header, entry })
+    }
+
+    /// `host` or `host:port` as policy and records name it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn host_header(&self) -> HeaderValue {
+        self.host_header.clone()
+    }
+}
+
+impl Deref for Route {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
     }
 }
 
@@ -221,132 +271,4 @@ fn caller_slot(name: &str) -> Result<HeaderName, Error> {
     let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::CallerSlot(name.to_owned()))?;
     let fine = !crate::request::fields::is_protected(&field);
     fine.then_some(field).ok_or_else(|| Error::CallerSlot(name.to_owned()))
-}
-
-/// All routes, found by host and port.
-#[derive(Debug, Default)]
-pub struct Routes {
-    all: Vec<Arc<Route>>,
-    by_name: HashMap<String, Vec<Arc<Route>>>,
-    by_local_name: HashMap<String, Arc<Route>>,
-    have_caller_slots: bool,
-}
-
-impl Routes {
-    /// Compiles every route; all mistakes at once, each with its route's position.
-    pub fn compile(settings: Vec<RouteSettings>) -> Result<Routes, Vec<(usize, Error)>> {
-        let (mut routes, mut mistakes) = (Routes::default(), Vec::new());
-        for (index, settings) in settings.into_iter().enumerate() {
-            match Route::compile(index, settings) {
-                Ok(route) => routes.add(Arc::new(route)).unwrap_or_else(|error| mistakes.push((index, error))),
-                Err(error) => mistakes.push((index, error)),
-            }
-        }
-        if mistakes.is_empty() { Ok(routes) } else { Err(mistakes) }
-    }
-
-    fn add(&mut self, route: Arc<Route>) -> Result<(), Error> {
-        let namesakes = self.by_name.entry(route.host.name().to_owned()).or_default();
-        // Without a port, two schemes of one host could not be told apart.
-        if namesakes.iter().any(|other| other.port == route.port || other.host.port() == route.host.port()) {
-            return Err(Error::Duplicate(route.name().to_owned()));
-        }
-        if let Some(name) = &route.local_name
-            && self.by_local_name.insert(name.clone(), route.clone()).is_some()
-        {
-            return Err(Error::DuplicateLocalName(name.clone()));
-        }
-        namesakes.push(route.clone());
-        self.have_caller_slots |= !route.caller_slots.is_empty();
-        self.all.push(route);
-        Ok(())
-    }
-
-    /// The route for a caller's host: without a port, the one on its scheme's default port.
-    pub fn find(&self, host: &Host) -> Option<&Arc<Route>> {
-        let namesakes = self.by_name.get(host.name())?;
-        match host.port() {
-            Some(port) => namesakes.iter().find(|route| route.port == port),
-            None => namesakes.iter().find(|route| route.host.port().is_none()),
-        }
-    }
-
-    /// The route with this `local_name`.
-    pub fn find_local(&self, name: &str) -> Option<&Arc<Route>> {
-        self.by_local_name.get(name)
-    }
-
-    /// Whether any route has slots of its own; without, nobody has to look for one before the caller is known.
-    pub fn have_caller_slots(&self) -> bool {
-        self.have_caller_slots
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.all.iter()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(host: &str, scheme: Scheme) -> RouteSettings {
-        let second = Duration::from_secs(1);
-        RouteSettings {
-            upstream_host: host.into(),
-            scheme,
-            http2: Http2::Auto,
-            upstream_address: None,
-            allow_cidrs: Vec::new(),
-            ca_file: None,
-            injection: None,
-            relay: false,
-            websocket: false,
-            allow_encoded_slash: false,
-            redaction: Redaction::Redact,
-            allow_range: false,
-            local_name: None,
-            caller_slots: Vec::new(),
-            timeouts: Timeouts { connect: second, first_byte: second, idle: second },
-        }
-    }
-
-    fn found(routes: &Routes, host: &str) -> Option<usize> {
-        routes.find(&Host::parse(host).unwrap()).map(|route| route.index)
-    }
-
-    #[test]
-    fn b07_the_default_port_equals_no_port() {
-        let routes = Routes::compile(vec![
-            settings("A.test.", Scheme::Https),
-            settings("a.test:8443", Scheme::Https),
-            settings("b.test:443", Scheme::Https),
-            settings("127.0.0.1:9000", Scheme::Http),
-        ])
-        .unwrap();
-        for (host, index) in [
-            ("a.test", Some(0)),
-            ("a.test:443", Some(0)),
-            ("a.test:8443", Some(1)),
-            ("a.test:80", None),
-            ("b.test", Some(2)),
-            ("127.0.0.1:9000", Some(3)),
-            ("127.0.0.1", None),
-            ("c.test", None),
-        ] {
-            assert_eq!(found(&routes, host), index, "{host}");
-        }
-    }
-
-    #[test]
-    fn one_host_has_one_route() {
-        for (a, b) in [
-            (("a.test", Scheme::Https), ("A.TEST", Scheme::Https)),
-            (("a.test", Scheme::Https), ("a.test", Scheme::Http)),
-            (("a.test", Scheme::Https), ("a.test:443", Scheme::Https)),
-        ] {
-            let mistakes = Routes::compile(vec![settings(a.0, a.1), settings(b.0, b.1)]).unwrap_err();
-            assert!(matches!(&mistakes[..], [(1, Error::Duplicate(_))]), "{a:?} {b:?}: {mistakes:?}");
-        }
-    }
 }

@@ -1,12 +1,13 @@
 //! Sends a prepared call to its upstream over a connection to a checked address, and streams the answer.
 //!
-//! Over HTTP/1.1 a call has a connection to itself (`line`), which waits in its route's `pool` between calls. `shared` is
+//! Over HTTP/1.1 a call has a connection to itself (`line`), which waits in its host's `pool` between calls. `shared` is
 //! for HTTP/2, and for upstreams of which it is not known yet what they speak.
 
 pub mod answer;
 mod body;
 pub mod dial;
 pub mod guard;
+mod hosts;
 mod line;
 mod pool;
 pub mod resolve;
@@ -30,12 +31,13 @@ use crate::gate::deadline::timeout_at;
 use crate::metrics::Metrics;
 use crate::redact;
 use crate::request::trailers;
-use crate::route::{Route, Timeouts};
+use crate::route::{Entry, Listed, Route, Timeouts};
 use crate::stages::{Prepared, Relay};
 
-use dial::{DialError, Dialer, Stream};
+use dial::{DialError, Dialer, Means, Stream};
+use hosts::Hosts;
 use line::Line;
-use pool::Pool;
+use pool::{Pool, Seats};
 use shared::Shared;
 use upload::{Progress, Upload};
 
@@ -50,9 +52,16 @@ const MAX_BUFFER: usize = 64 << 10;
 /// An answer's body as it may go to the caller.
 pub type Searched = redact::Body<Body>;
 
-/// One pool of connections per route, so that no two routes ever share one.
+/// What there is for the hosts of each route, in the routes' order. Each host has connections of its own: no two routes,
+/// and no two hosts of a wildcard, ever share one.
 #[derive(Debug)]
-pub struct Upstreams(Vec<Upstream>);
+pub struct Upstreams(Vec<Place>);
+
+#[derive(Debug)]
+enum Place {
+    One(Arc<Upstream>),
+    Wildcard(Hosts),
+}
 
 #[derive(Debug)]
 struct Upstream {
@@ -62,22 +71,34 @@ struct Upstream {
 }
 
 impl Upstreams {
-    /// One upstream for each route, in their order. `tls` gives the TLS settings of a route that needs some.
+    /// `tls` gives the TLS settings of an entry that needs some, and is asked once for each.
     pub fn new<'a, E>(
-        routes: impl Iterator<Item = &'a Arc<Route>>,
+        routes: impl Iterator<Item = &'a Listed>,
         own: &Own,
-        tls: impl Fn(&Route) -> Result<Arc<rustls::ClientConfig>, E>,
+        tls: impl Fn(&Entry) -> Result<Arc<rustls::ClientConfig>, E>,
     ) -> Result<Upstreams, E> {
-        routes
-            .map(|route| Ok(Upstream::new(route, Dialer::new(route, own.clone(), || tls(route))?)))
-            .collect::<Result<_, E>>()
-            .map(Upstreams)
+        let upstream = |listed: &Listed| {
+            let means = Means::of(listed.entry(), own.clone(), || tls(listed.entry()))?;
+            Ok(match listed {
+                Listed::One(route) => Place::One(Arc::new(Upstream::new(route, &means, Seats::default()))),
+                Listed::Wildcard(_) => Place::Wildcard(Hosts::new(means)),
+            })
+        };
+        routes.map(upstream).collect::<Result<_, E>>().map(Upstreams)
+    }
+
+    /// What there is for the route's host.
+    fn of(&self, route: &Route) -> Result<Arc<Upstream>, Error> {
+        match self.0.get(route.index).ok_or(Error::Internal("a route without an upstream"))? {
+            Place::One(upstream) => Ok(Arc::clone(upstream)),
+            Place::Wildcard(hosts) => Ok(hosts.of(route)),
+        }
     }
 
     /// Sends the call and returns the answer's head with its body still to come. Whatever the upstream does
     /// wrong becomes a [`Fault`], never part of an answer; of the secret nothing comes back as it was sent.
     pub async fn send(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Response<Searched>, Error> {
-        let upstream = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        let upstream = self.of(call.route())?;
         let outgoing = call.into_outgoing()?;
         let timeouts = outgoing.route.timeouts;
         let (accepted, needed) = (outgoing.trailers.accepted(), outgoing.trailers.needed());
@@ -98,7 +119,7 @@ impl Upstreams {
         frame(&mut request);
         let sent = Instant::now();
         let mut answer = upstream.ask(request, &progress, timeouts).await?;
-        metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
+        metrics.upstream_answered(outgoing.route.label(), sent.elapsed());
         answer::check(&answer)?;
         let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
         answer::strip(&mut answer);
@@ -112,15 +133,15 @@ impl Upstreams {
 
     /// A connection to the relay's host for the bytes of its caller, without TLS of our own.
     pub async fn relay(&self, relay: &Relay) -> Result<Stream, Error> {
-        let upstream =
-            self.0.get(relay.tunnel().route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        let upstream = self.of(relay.tunnel().route())?;
         upstream.dialer.connect().await.map_err(|error| error.fault().into())
     }
 }
 
 impl Upstream {
-    fn new(route: &Route, dialer: Dialer) -> Upstream {
-        Upstream { pool: Pool::default(), shared: Shared::new(route, dialer.clone()), dialer }
+    fn new(route: &Route, means: &Means, seats: Seats) -> Upstream {
+        let dialer = Dialer::new(route, means);
+        Upstream { pool: Pool::new(seats), shared: Shared::new(route, dialer.clone()), dialer }
     }
 
     async fn ask(

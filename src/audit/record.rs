@@ -204,7 +204,7 @@ impl Record {
         }
         let Some(route) = &self.route else { return };
         let action = if route.redaction == Redaction::Block { "block" } else { "redact" };
-        self.metrics.reflected(route.name(), action);
+        self.metrics.reflected(route.label(), action);
         tracing::warn!(
             request_id = self.id.as_str(),
             host = route.name(),
@@ -246,7 +246,7 @@ impl Record {
             intercepted: self.intercepted,
             decision: self.decision,
             reason: &self.reason,
-            secret_id: self.route.as_deref().map_or("", Route::secret_id),
+            secret_id: self.route.as_deref().map_or("", |route| route.secret_id()),
             status: self.status,
             error: self.code.map(Code::as_str),
             request_bytes: self.request_bytes,
@@ -296,7 +296,7 @@ impl<'a> Who<'a> {
 impl Drop for Record {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
-        let route = self.route.as_deref().map_or("none", Route::name);
+        let route = self.route.as_deref().map_or("none", |route| route.label());
         self.metrics.finished(route, method::label(&self.method), self.status, self.started.elapsed());
         if let Some(place) = self.place.take() {
             let line = self.line();

@@ -80,6 +80,12 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Result<Node, Mistake> {
     loader.document()
 }
 
+fn not_yaml(why: &str) -> String {
+    // `*.example.com`, which is meant as a text.
+    let hint = if why.contains("unknown anchor") { "; a text that begins with * stands in quotes" } else { "" };
+    format!("not valid YAML: {why}{hint}")
+}
+
 /// An anchored node, with what a copy of it costs.
 struct Anchored {
     node: Node,
@@ -118,7 +124,7 @@ impl<'t> Loader<'t, '_> {
     fn next(&mut self) -> Result<(Event<'t>, Position), Mistake> {
         match self.events.next_event() {
             Some(Ok((event, span))) => Ok((event, position(&span.start))),
-            Some(Err(error)) => Err(stop(position(error.marker()), format!("not valid YAML: {}", error.info()))),
+            Some(Err(error)) => Err(stop(position(error.marker()), not_yaml(&error.info()))),
             // The parser ends with `StreamEnd`; asked again it has nothing.
             None => Ok((Event::StreamEnd, Position { line: 1, column: 1 })),
         }

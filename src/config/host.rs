@@ -1,13 +1,13 @@
-//! `upstream_host`: what [`Host`] reads, with hints for what people write instead.
+//! `upstream_host`: what [`Names`] reads, with hints for what people write instead.
 
 use std::net::Ipv6Addr;
 
 use super::mistakes::quoted;
-use crate::request::Host;
+use crate::route::Names;
 use crate::route::metadata::is_metadata;
 
-/// Reads `name`, `name:port`, `1.2.3.4`, `[::1]:8443`. The error is the text for a person.
-pub(super) fn parse(text: &str) -> Result<Host, String> {
+/// Reads `name`, `name:port`, `1.2.3.4`, `[::1]:8443`, `*.domain`, `*.domain:port`. The error is the text for a person.
+pub(super) fn parse(text: &str) -> Result<Names, String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
     }
@@ -18,20 +18,17 @@ pub(super) fn parse(text: &str) -> Result<Host, String> {
     if text.contains(['/', '?', '#', '@']) {
         return Err(format!("{} is not a host; a host has no path and no user", quoted(text)));
     }
-    if text.contains('*') {
-        return Err("wildcard hosts are not supported yet".to_owned());
-    }
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(format!("an IPv6 address stands in brackets; did you mean \"[{text}]\"?"));
     }
     if !text.is_ascii() {
         return Err("a name outside ASCII is written in its xn-- form".to_owned());
     }
-    let host = Host::parse(text).map_err(|why| format!("{} is not a host: {why}", quoted(text)))?;
-    if host.ip().is_some_and(is_metadata) {
+    let names = Names::parse(text).map_err(|why| format!("{} is not a host: {why}", quoted(text)))?;
+    if names.host().ip().is_some_and(is_metadata) {
         return Err("a metadata address is never dialled".to_owned());
     }
-    Ok(host)
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -44,7 +41,11 @@ mod tests {
             ("https://a.test/v1", "did you mean \"a.test\"?"),
             ("a.test/v1", "no path and no user"),
             ("u@a.test", "no path and no user"),
-            ("*.example.com", "not supported yet"),
+            ("*.com", "write *.example.com, or each host by itself"),
+            ("a*.example.com", "write *.example.com, or each host by itself"),
+            ("*.10.0.0.1", "write each address by itself"),
+            ("*.[::1]", "write each address by itself"),
+            ("*.b\u{fc}cher.example", "xn--"),
             ("::1", "did you mean \"[::1]\"?"),
             ("b\u{fc}cher.example", "xn--"),
             ("", "must not be empty"),
@@ -63,6 +64,8 @@ mod tests {
             "10.1.2.3:80",
             "[2001:db8::1]:443",
             "a.test.",
+            "*.example.com",
+            "*.example.com:8443",
         ] {
             assert!(parse(text).is_ok(), "{text:?}");
         }

@@ -9,8 +9,7 @@ use super::place::Place;
 use super::{host, injection, listeners, raw, spelling};
 use crate::authn::is_label;
 use crate::redact::Redaction;
-use crate::request::Host;
-use crate::route::{Http2, InjectionSettings, RouteSettings, Scheme, Timeouts};
+use crate::route::{Http2, InjectionSettings, Names, RouteSettings, Scheme, Timeouts};
 
 /// What routes may name: the ids of `secrets`, and whether Doppler is asked for the others.
 pub(super) struct Known<'a> {
@@ -23,14 +22,15 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     if file.is_empty() {
         report.add(&Place::of("routes"), "no routes: without one, every call is refused; see examples/minimal.yaml");
     }
-    let (mut first, mut names) = (HashMap::new(), HashMap::new());
+    let (mut first, mut local_names) = (HashMap::new(), HashMap::new());
     let mut routes = Vec::new();
     for (index, raw) in file.iter().enumerate() {
         let place = Place::of("routes").index(index);
-        let host = report.take(&place.key("upstream_host"), host::parse(&raw.upstream_host));
-        let settings = route(raw, host.as_ref(), &place, report);
-        if let Some(host) = host {
-            let target = (host.name().to_owned(), host.port().unwrap_or(settings.scheme.default_port()));
+        let names = report.take(&place.key("upstream_host"), host::parse(&raw.upstream_host));
+        let settings = route(raw, names.as_ref(), &place, report);
+        if let Some(names) = names {
+            let port = names.host().port().unwrap_or(settings.scheme.default_port());
+            let target = names.with_port(Some(port)).to_string();
             if let Some(before) = first.get(&target) {
                 let message = format!(
                     "config: duplicate route for host {}; it already stands in {before}",
@@ -42,7 +42,7 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
             }
         }
         if let Some(name) = &settings.local_name {
-            check_unique(name, &place.key("local_name"), &mut names, report);
+            check_unique(name, &place.key("local_name"), &mut local_names, report);
         }
         if let Some(injection) = &settings.injection {
             check_secret(&injection.secret_id, &place.key("secret_id"), known, report);
@@ -52,7 +52,7 @@ pub(super) fn routes(file: &[raw::Route], known: &Known, report: &mut Report) ->
     routes
 }
 
-fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Report) -> RouteSettings {
+fn route(raw: &raw::Route, names: Option<&Names>, place: &Place, report: &mut Report) -> RouteSettings {
     let scheme = match raw.upstream_scheme {
         raw::Scheme::Https => Scheme::Https,
         raw::Scheme::Http => Scheme::Http,
@@ -67,7 +67,7 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
         text => report.take(&place.key("upstream_address"), address::upstream(text)),
     };
     let by_address = upstream_address.map(|address| address.ip().to_canonical().is_loopback());
-    let on_loopback = by_address.or(host.map(|host| is_loopback_host(host.name())));
+    let on_loopback = by_address.or(names.map(|names| is_loopback_host(names.host().name())));
     // Without a readable host there is nothing to say about it yet.
     if scheme == Scheme::Http && !raw.allow_cleartext && on_loopback == Some(false) {
         let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";
@@ -80,6 +80,11 @@ fn route(raw: &raw::Route, host: Option<&Host>, place: &Place, report: &mut Repo
     if raw.websocket && http2 == Http2::Only {
         let message = "needs HTTP/1.1 to the upstream, and upstream_http2: true speaks nothing but HTTP/2";
         report.add(&place.key("websocket"), message);
+    }
+    if let (Some(Names::Below(_)), false) = (names, raw.local_name.is_empty()) {
+        let message = "a URL with this name would not say which of the wildcard's hosts is meant: remove local_name, or give \
+            that host a route of its own";
+        report.add(&place.key("local_name"), message);
     }
     RouteSettings {
         upstream_host: raw.upstream_host.clone(),

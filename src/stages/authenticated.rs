@@ -77,8 +77,7 @@ impl<B> Authenticated<B> {
     }
 
     fn route(&self, rules: &Rules, record: &mut Record) -> Result<(Host, Arc<Route>), Error> {
-        let found = self.call.addressee.route(&rules.routes, &mut record.upstream_host);
-        let (host, route) = found.map(|(host, route)| (host, Arc::clone(route)))?;
+        let (host, route) = self.call.addressee.route(&rules.routes, &mut record.upstream_host)?;
         route.name().clone_into(&mut record.upstream_host);
         record.route = Some(Arc::clone(&route));
         Ok((host, route))

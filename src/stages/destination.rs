@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use http::{Uri, Version};
 
@@ -101,16 +101,16 @@ impl Addressee {
         matches!(self.destination, Destination::Tunnel(_))
     }
 
-    /// Further fields in which the caller's credential may stand. None when no route is meant: who calls is asked
-    /// before that is said.
-    pub(super) fn caller_slots<'a>(&'a self, routes: &'a Routes) -> &'a [HeaderName] {
+    /// The route whose `caller_slots` count. None when no route is meant, or none has any: who calls is asked before
+    /// that is said.
+    pub(super) fn route_with_slots(&self, routes: &Routes) -> Option<Arc<Route>> {
         if let Destination::Tunnel(tunnel) = &self.destination {
-            return &tunnel.route().caller_slots;
+            return Some(Arc::clone(tunnel.route()));
         }
         if !routes.have_caller_slots() {
-            return &[];
+            return None;
         }
-        self.route(routes, &mut String::new()).map_or(&[], |(_, route)| &route.caller_slots)
+        self.route(routes, &mut String::new()).ok().map(|(_, route)| route)
     }
 
     /// The one route that everything in the call means, and its host as the call names it. `named` becomes that host, for
@@ -118,7 +118,7 @@ impl Addressee {
     ///
     /// # Errors
     /// No route, no host, or two that differ.
-    pub(super) fn route<'r>(&self, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
+    pub(super) fn route(&self, routes: &Routes, named: &mut String) -> Result<(Host, Arc<Route>), Error> {
         match &self.destination {
             Destination::Field => self.by_field(routes, named),
             Destination::LocalHost(name) if routes.find_local(name).is_none() && !self.fields.is_empty() => {
@@ -145,17 +145,12 @@ impl Addressee {
         }
     }
 
-    fn by_field<'r>(&self, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
+    fn by_field(&self, routes: &Routes, named: &mut String) -> Result<(Host, Arc<Route>), Error> {
         find(self.named()?.ok_or(request::Error::MissingHost)?, routes, named)
     }
 
     /// `X-Upstream-Host` may stand beside a local name if it means the same.
-    fn by_local_name<'r>(
-        &self,
-        name: &str,
-        routes: &'r Routes,
-        named: &mut String,
-    ) -> Result<(Host, &'r Arc<Route>), Error> {
+    fn by_local_name(&self, name: &str, routes: &Routes, named: &mut String) -> Result<(Host, Arc<Route>), Error> {
         if name.is_empty() {
             return Err(request::Error::MissingHost.into());
         }
@@ -163,12 +158,12 @@ impl Addressee {
             *named = format!("{name}{DOMAIN}");
         }
         let route = routes.find_local(name).ok_or(Error::NoRoute)?;
-        let same = || self.by_field(routes, &mut String::new()).is_ok_and(|(_, other)| Arc::ptr_eq(other, route));
+        let same = || self.by_field(routes, &mut String::new()).is_ok_and(|(_, other)| Arc::ptr_eq(&other, route));
         if !self.fields.is_empty() && !same() {
             let why = "X-Upstream-Host and the local name mean different upstreams";
             return Err(request::Error::InvalidHost(why).into());
         }
-        Ok((route.host.clone(), route))
+        Ok((route.host.clone(), Arc::clone(route)))
     }
 
     fn agrees_with(&self, host: &Host, default: u16) -> Result<bool, request::Error> {
@@ -202,7 +197,7 @@ fn split_prefix(path: &str) -> Option<(&str, &str)> {
     Some(rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)))
 }
 
-fn find<'r>(host: Host, routes: &'r Routes, named: &mut String) -> Result<(Host, &'r Arc<Route>), Error> {
+fn find(host: Host, routes: &Routes, named: &mut String) -> Result<(Host, Arc<Route>), Error> {
     *named = host.to_string();
     match routes.find(&host) {
         Some(route) => Ok((host, route)),

@@ -62,7 +62,8 @@ impl<B> Received<B> {
         record.intercepted = tunnel.is_some();
         // Judged while every field is still there, said when the record knows which call it is about.
         let head = read_head(destination, &method, &uri, version, &headers);
-        let slots = head.as_ref().map_or(&[][..], |head| head.addressee.caller_slots(arrival.routes));
+        let meant = head.as_ref().ok().and_then(|head| head.addressee.route_with_slots(arrival.routes));
+        let slots = meant.as_ref().map_or(&[][..], |route| &route.caller_slots);
         let once = check_once(&headers, slots);
         let credential = match tunnel {
             Some(tunnel) => Ok(Some(credential::inherit(&mut headers, tunnel.credential(), slots))),

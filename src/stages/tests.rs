@@ -57,7 +57,7 @@ fn connection(tunnel: Option<Tunnel>) -> Connection {
 
 fn tunnel_to(host: &str) -> Tunnel {
     let host = Host::parse(host).unwrap();
-    let route = Arc::clone(compile(ROUTES).find(&host).unwrap());
+    let route = compile(ROUTES).find(&host).unwrap();
     Tunnel::new(Credential::SessionSecret(SecretString::from(SECRET)), host, route)
 }
 

@@ -25,7 +25,7 @@ use crate::error::Fault;
 use crate::gate::MAX_READ;
 use crate::gate::deadline::timeout;
 use crate::gate::write_limit::WriteLimit;
-use crate::route::{Http2, Route, Scheme};
+use crate::route::{Entry, Http2, Route, Scheme};
 
 /// The next address is tried when one has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -59,7 +59,24 @@ impl DialError {
     }
 }
 
-/// Opens connections for one route.
+/// What the dialers for all hosts of an entry of `routes` have in common.
+#[derive(Debug)]
+pub struct Means {
+    /// `None`: the entry is for calls in clear.
+    tls: Option<Tls>,
+    resolver: Resolver,
+    own: Own,
+}
+
+/// Sessions are kept by the server's name, so that none is taken up with another host.
+#[derive(Debug, Clone)]
+struct Tls {
+    offering: Arc<rustls::ClientConfig>,
+    /// The same without HTTP/2.
+    http1: Arc<rustls::ClientConfig>,
+}
+
+/// Opens connections to one host.
 #[derive(Debug, Clone)]
 pub struct Dialer(Arc<Plan>);
 
@@ -82,43 +99,48 @@ struct Plan {
 enum Security {
     Cleartext,
     Tls {
-        offering: Arc<rustls::ClientConfig>,
-        /// The same without HTTP/2.
-        http1: Arc<rustls::ClientConfig>,
+        settings: Tls,
         /// The name that the certificate has to be for; without one that TLS can express, no session is good.
         name: Option<ServerName<'static>>,
     },
 }
 
-impl Dialer {
+impl Means {
     /// `tls` gives the settings, whose roots take time and memory: it is not asked for a route in clear, unless that names
     /// a `ca_file`, which has to be good all the same.
-    pub fn new<E>(
-        route: &Route,
+    pub fn of<E>(
+        entry: &Entry,
         own: Own,
         tls: impl FnOnce() -> Result<Arc<rustls::ClientConfig>, E>,
-    ) -> Result<Dialer, E> {
-        let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
-        let security = match route.scheme {
+    ) -> Result<Means, E> {
+        let tls = match entry.scheme {
             Scheme::Http => {
-                route.ca_file.as_ref().map(|_| tls()).transpose()?;
-                Security::Cleartext
+                entry.ca_file.as_ref().map(|_| tls()).transpose()?;
+                None
             }
             Scheme::Https => {
                 let tls = tls()?;
-                Security::Tls {
-                    offering: offering(route.http2, &tls),
-                    http1: offering(Http2::Never, &tls),
-                    name: server_name(route),
-                }
+                Some(Tls { offering: offering(entry.http2, &tls), http1: offering(Http2::Never, &tls) })
             }
         };
-        Ok(Dialer(Arc::new(Plan {
+        Ok(Means { tls, resolver: Resolver::default(), own })
+    }
+}
+
+impl Dialer {
+    /// `means` are those of the route's entry.
+    pub fn new(route: &Route, means: &Means) -> Dialer {
+        let fixed = route.upstream_address.or(route.host.ip().map(|ip| SocketAddr::new(ip, route.port)));
+        let security = match &means.tls {
+            None => Security::Cleartext,
+            Some(settings) => Security::Tls { settings: settings.clone(), name: server_name(route) },
+        };
+        Dialer(Arc::new(Plan {
             name: route.host.name().to_owned(),
             port: route.port,
             fixed,
-            resolver: Resolver::default(),
-            consent: Consent::of(route, own),
+            resolver: means.resolver.clone(),
+            consent: Consent::of(route, means.own.clone()),
             security,
             connect: route.timeouts.connect,
             idle: route.timeouts.idle,
@@ -128,7 +150,7 @@ impl Dialer {
                 Http2::Auto => route.scheme == Scheme::Http,
             }),
             http2: AtomicBool::new(route.http2 == Http2::Only),
-        })))
+        }))
     }
 
     /// Whether the upstream was found to speak HTTP/2, or is told to.
@@ -189,7 +211,7 @@ impl Plan {
         let io = match &self.security {
             Security::Cleartext => Io::Plain(tcp),
             Security::Tls { name: None, .. } => return Err(DialError::NoServerName),
-            Security::Tls { offering, http1: alone, name: Some(name) } => {
+            Security::Tls { settings: Tls { offering, http1: alone }, name: Some(name) } => {
                 let config = if http1 { alone } else { offering };
                 let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
                 let tls = connecting.await.map_err(|error| DialError::Tls(Arc::new(error)))?;

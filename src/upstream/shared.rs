@@ -28,7 +28,7 @@ const SEND_BUFFER: usize = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A route's client for both versions.
+/// A host's client for both versions.
 #[derive(Debug)]
 pub struct Shared {
     client: legacy::Client<Dialer, Box<Upload>>,
@@ -41,6 +41,8 @@ impl Shared {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
+            // One carries all calls; those of HTTP/1.1 find theirs in the pool from then on.
+            .pool_max_idle_per_host(1)
             .http1_max_buf_size(MAX_BUFFER)
             .http2_only(route.http2 == Http2::Only)
             .http2_initial_stream_window_size(STREAM_WINDOW)

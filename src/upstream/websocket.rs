@@ -43,7 +43,7 @@ pub struct Opened {
 impl Upstreams {
     /// Sends the call over HTTP/1.1, and nothing behind it. Status 101 is good only as the answer to this very call.
     pub async fn open(&self, call: Prepared<Incoming>, metrics: &Metrics) -> Result<Reply, Error> {
-        let to = self.0.get(call.route().index).ok_or(Error::Internal("a route without an upstream"))?;
+        let to = self.of(call.route())?;
         let outgoing = call.into_outgoing()?;
         let socket = outgoing.websocket.ok_or(Error::Internal("no call for a WebSocket"))?;
         let mut request = Request::new(Empty::<Bytes>::new());
@@ -62,7 +62,7 @@ impl Upstreams {
         let sent = Instant::now();
         let answer = timeout(outgoing.route.timeouts.first_byte, sender.send_request(request)).await;
         let mut answer = answer.map_err(|_| Fault::FirstByteTimeout)?.map_err(broken)?;
-        metrics.upstream_answered(outgoing.route.name(), sent.elapsed());
+        metrics.upstream_answered(outgoing.route.label(), sent.elapsed());
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer::check(&answer)?;
             answer::strip(&mut answer);

@@ -39,4 +39,5 @@ mod tunnels;
 mod upstream_tls;
 mod upstreams;
 mod websocket;
+mod wildcards;
 mod world;

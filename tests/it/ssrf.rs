@@ -162,6 +162,47 @@ fn m01_m02_m03_a_name_of_a_forbidden_address_gets_not_a_byte() {
 
 #[test]
 #[ignore = "in a network of its own: make test-ssrf"]
+fn m01_m02_m06_each_name_below_a_wildcard_is_judged_by_its_own_addresses() {
+    inside("ssrf::m01_m02_m06_each_name_below_a_wildcard_is_judged_by_its_own_addresses", async {
+        let (_directory, everywhere) = place("test").await;
+        let names = Names::start(|name, _| match name {
+            "listed.w.test" => Reply::Addresses(addresses(&["10.0.0.1"])),
+            "private.w.test" => Reply::Addresses(addresses(&["192.168.0.1"])),
+            "metadata.w.test" => Reply::Addresses(addresses(&["169.254.169.254"])),
+            "localhost.w.test" => Reply::Addresses(addresses(&["127.0.0.1"])),
+            "alias.w.test" => Reply::Aliases(vec!["localhost"], addresses(&["127.0.0.1"])),
+            "mixed.w.test" => Reply::Addresses(addresses(&["10.0.0.1", "127.0.0.1"])),
+            _ => Reply::NoSuchName,
+        })
+        .await;
+        let route = resolved("*.w.test", ", allow_cidrs: [10.0.0.1/32, 169.254.0.0/16]");
+        let world = World::new().await.route(&route).start().await;
+        everywhere.script(|_| vec![Step::Send(CLOSING.to_vec()), Step::Close]);
+        // What one name may reach, or has reached, says nothing about the others.
+        for n in 1..3 {
+            assert_eq!((world.get("listed.w.test").await.status, names.times("listed.w.test")), (200, n));
+            for (name, why) in [
+                ("private", "a private address"),
+                ("metadata", "a cloud metadata address"),
+                ("localhost", "a loopback address"),
+                ("alias", "a loopback address"),
+                ("mixed", "a loopback address"),
+                ("unknown", "does not resolve"),
+            ] {
+                refused(&world, &format!("{name}.w.test"), why).await;
+            }
+        }
+        assert_eq!((everywhere.connections(), everywhere.last().headers("host")), (2, vec!["listed.w.test"]));
+        assert!(
+            names.asked().iter().all(|name| name.ends_with(".w.test") && !name.contains('*')),
+            "{:?}",
+            names.asked()
+        );
+    });
+}
+
+#[test]
+#[ignore = "in a network of its own: make test-ssrf"]
 fn m06_an_alias_is_judged_by_the_addresses_it_leads_to() {
     inside("ssrf::m06_an_alias_is_judged_by_the_addresses_it_leads_to", async {
         let (_directory, everywhere) = place("test").await;

@@ -134,21 +134,26 @@ async fn g18_a_changed_certificate_is_verified_again() {
 
 #[tokio::test]
 async fn g18_g22_a_session_is_taken_up_for_its_own_host_only_and_without_early_data() {
-    let authority = Authority::new();
-    let mut config = authority.server_config(&["x.test", "y.test"]);
-    config.max_early_data_size = 16384;
-    let server = Server::start(config).await;
-    let world = world(&authority, server.address, &["x.test", "y.test"]).await;
-    for host in ["x.test", "y.test", "x.test", "y.test"] {
-        assert_eq!(world.get(host).await.status, 200, "{host}");
+    // Hosts with a route each, and those of a wildcard.
+    for (routes, [x, y]) in
+        [(&["x.test", "y.test"][..], ["x.test", "y.test"]), (&["\"*.w.test\""], ["x.w.test", "y.w.test"])]
+    {
+        let authority = Authority::new();
+        let mut config = authority.server_config(&[x, y]);
+        config.max_early_data_size = 16384;
+        let server = Server::start(config).await;
+        let world = world(&authority, server.address, routes).await;
+        for host in [x, y, x, y] {
+            assert_eq!(world.get(host).await.status, 200, "{host}");
+        }
+        let sessions = server.sessions();
+        let names: Vec<_> = sessions.iter().map(|session| session.name.as_deref().unwrap()).collect();
+        assert_eq!(names, [x, y, x, y]);
+        let first_two: Vec<_> = sessions.iter().take(2).map(|session| session.kind).collect();
+        assert_eq!(first_two, [Some(HandshakeKind::Full); 2], "the first session of each host is a new one");
+        // Taking the server's own session up again is fine, and shows that this server would let it be done across hosts.
+        assert_eq!(sessions[2].kind, Some(HandshakeKind::Resumed), "{sessions:?}");
     }
-    let sessions = server.sessions();
-    let names: Vec<_> = sessions.iter().map(|session| session.name.as_deref().unwrap()).collect();
-    assert_eq!(names, ["x.test", "y.test", "x.test", "y.test"]);
-    let first_two: Vec<_> = sessions.iter().take(2).map(|session| session.kind).collect();
-    assert_eq!(first_two, [Some(HandshakeKind::Full); 2], "the first session of each host is a new one");
-    // Taking the server's own session up again is fine, and shows that this server would let it be done across hosts.
-    assert_eq!(sessions[2].kind, Some(HandshakeKind::Resumed), "{sessions:?}");
 }
 
 #[tokio::test]

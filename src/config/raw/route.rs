@@ -26,7 +26,8 @@ pub(in crate::config) enum Redaction {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["upstream_host"]))]
 pub(in crate::config) struct Route {
-    /// The host that callers name: an exact name with an optional `:port`. Wildcards are not supported yet.
+    /// The host that callers name, with an optional `:port`: an exact name, or `"*.example.com"` (in quotes) for every name
+    /// of exactly one label more. A route that names the host goes before a wildcard.
     pub upstream_host: String,
     /// How the upstream is spoken to.
     pub upstream_scheme: Scheme,
@@ -59,7 +60,7 @@ pub(in crate::config) struct Route {
     /// password). They count behind `Proxy-Authorization` and `X-Veilwarden-Token`, and never go upstream.
     pub caller_slots: Vec<String>,
     /// A name under which callers reach this route by URL alone: `http://ADDRESS:8088/_route/NAME/…`, and
-    /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only.
+    /// `http://NAME.localhost:8088/…` where that resolves. One lower-case DNS label, of one route only; a wildcard has none.
     pub local_name: String,
     /// Whether CONNECT passes TLS through untouched. Policy judges the CONNECT then, and nothing can be put in.
     pub relay: bool,

@@ -392,6 +392,7 @@ fn loopback_needs_no_consent_to_cleartext() {
     for route in [
         "{upstream_host: localhost:9, upstream_scheme: http}",
         "{upstream_host: echo.localhost, upstream_scheme: http}",
+        "{upstream_host: \"*.dev.localhost\", upstream_scheme: http}",
         "{upstream_host: 127.0.0.1:9, upstream_scheme: http}",
         "{upstream_host: \"[::1]:9\", upstream_scheme: http}",
         "{upstream_host: api.test, upstream_scheme: http, upstream_address: 127.0.0.1:9}",

@@ -31,6 +31,11 @@ fn l07_what_is_not_yaml_is_refused_with_its_line() {
         ("routes:\n\t- x", "veilwarden.yaml:2:2: not valid YAML: tabs disallowed"),
         ("a: 1\n---\nb: 2\n", "veilwarden.yaml:2:1: a second YAML document; the configuration is one document"),
         ("a: *nowhere\n", "veilwarden.yaml:1:4: not valid YAML: "),
+        (
+            "routes:\n  - upstream_host: *.a.test\n",
+            "veilwarden.yaml:2:20: not valid YAML: while parsing node, found unknown anchor; a text that begins with * stands \
+             in quotes",
+        ),
         ("a: &a [*a]\n", "veilwarden.yaml:1:8: an alias inside the value that it names"),
         ("a: !Ref x\n", "veilwarden.yaml:1:9: YAML tags are not used in this file"),
         ("? [a]\n: b\n", "veilwarden.yaml:1:3: a key must be a plain name"),
@@ -202,7 +207,6 @@ fn keys_of_later_work_are_refused_and_their_defaults_are_not() {
         rejected(text, expected);
     }
     for (text, expected) in [
-        ("{upstream_host: \"*.a.test\"}", "3:21: routes[0].upstream_host: wildcard hosts are not supported yet"),
         ("{upstream_host: a.test, inject: [{header: X}]}", "3:37: routes[0].inject: not supported yet"),
         ("{upstream_host: a.test, secret_ids: [K]}", "3:41: routes[0].secret_ids: not supported yet"),
     ] {
@@ -229,6 +233,21 @@ fn l07_routes_that_mean_nothing_are_refused() {
         (
             "{upstream_host: a.test, upstream_http2: true, websocket: true}",
             "3:62: routes[0].websocket: needs HTTP/1.1 to the upstream, and upstream_http2: true speaks nothing but HTTP/2",
+        ),
+        (
+            "{upstream_host: \"*.test\"}",
+            "3:21: routes[0].upstream_host: \"*.test\" is not a host: behind \"*.\" stands a domain of at least two labels, \
+             which should be wholly yours: write *.example.com, or each host by itself",
+        ),
+        (
+            "{upstream_host: \"*.a.test\", local_name: a}",
+            "3:45: routes[0].local_name: a URL with this name would not say which of the wildcard's hosts is meant: remove \
+             local_name, or give that host a route of its own",
+        ),
+        (
+            "{upstream_host: \"*.a.test\", upstream_scheme: http}",
+            "3:50: routes[0].upstream_scheme: sends calls and secrets in cleartext; use https, or allow it with \
+             allow_cleartext: true",
         ),
         ("{upstream_scheme: https}", "3:5: routes[0]: the key \"upstream_host\" is missing"),
         ("{upstream_host: \"\"}", "3:21: routes[0].upstream_host: must not be empty"),
@@ -346,6 +365,8 @@ fn r29_a_host_has_one_route_whatever_its_case_and_port() {
         ("a.test", "a.test:443", "a.test:443"),
         ("a.test:8443", "A.test:8443", "a.test:8443"),
         ("\"[::1]\"", "\"[::1]:443\"", "[::1]:443"),
+        ("\"*.a.test\"", "\"*.A.TEST.\"", "*.a.test."),
+        ("\"*.a.test\"", "\"*.a.test:443\"", "*.a.test:443"),
     ] {
         rejected_whole(
             &format!("routes:\n  - upstream_host: {first}\n  - upstream_host: {second}\n"),
@@ -356,6 +377,10 @@ fn r29_a_host_has_one_route_whatever_its_case_and_port() {
     }
     good(
         "routes:\n  - upstream_host: a.test\n  - upstream_host: a.test:8443\n  - {upstream_host: a.test, upstream_scheme: http, allow_cleartext: true}\n",
+    );
+    good(
+        "routes:\n  - upstream_host: a.test\n  - upstream_host: \"*.a.test\"\n  - upstream_host: \"*.a.test:8443\"\n  \
+         - upstream_host: b.a.test\n  - upstream_host: \"*.b.a.test\"\n",
     );
 }
 

@@ -54,6 +54,18 @@ async fn the_quick_starts_policy_loads_and_denies_strangers() {
     }
 }
 
+#[tokio::test]
+async fn the_policy_for_the_hosts_of_a_wildcard_allows_what_it_says() {
+    let blocks = Document::read("docs/policies.md").blocks();
+    let policy = blocks.iter().find(|block| block.text.contains("%s.example.com")).expect("the policy");
+    let world = World::new().await.kubernetes().await.rego(&policy.text).route_to_a("\"*.example.com\"", "KEY_A");
+    let world = world.start().await;
+    for (host, status) in [("status", 200), ("docs", 200), ("prod", 200), ("other", 403), ("prod-2", 403)] {
+        let answer = world.get(&format!("{host}.example.com")).await;
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+    }
+}
+
 /// Where a link of a document leads, as a path from the project's directory.
 fn target(from: &Path, link: &str) -> PathBuf {
     let mut target = from.parent().unwrap_or(Path::new("")).to_owned();

@@ -122,6 +122,7 @@ fn r133_the_quick_start_works() {
     }
     shell::run(&Document::read("README.md"));
     shell::run(&Document::read("docs/forward-proxy.md"));
+    shell::run(&Document::read("docs/wildcards.md"));
 }
 
 #[test]
