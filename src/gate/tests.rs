@@ -1,8 +1,15 @@
 //! The gate over a connection whose other end is played, with a clock that stands still until it is moved.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::Instant;
 
+use super::reading::MAX_AHEAD;
+use super::refusal::STAND_IN;
 use super::*;
 
 const GOOD: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
