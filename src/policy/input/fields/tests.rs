@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::authn::Source;
+use crate::ca::ClientName;
 
 fn json(node: Node<'_>) -> serde_json::Value {
     node.into()
