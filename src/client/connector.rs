@@ -10,7 +10,7 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
@@ -67,12 +67,12 @@ async fn secure(stream: TcpStream, url: &Uri, tls: TlsConnector) -> Result<Link,
         if !peer.ip().is_loopback() {
             return Err(Error::Url("the name of a plain http URL leads off this machine"));
         }
-        return Ok(Link(Box::new(stream)));
+        return Ok(Box::new(stream));
     }
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Url("its host cannot be named in TLS"))?;
     let stream = tls.connect(name, stream).await.map_err(handshake_error)?;
-    Ok(Link(Box::new(stream)))
+    Ok(Box::new(stream))
 }
 
 fn handshake_error(error: io::Error) -> Error {
@@ -81,34 +81,14 @@ fn handshake_error(error: io::Error) -> Error {
 }
 
 /// Bytes both ways, in clear or under TLS.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// One connection, as the pool wants it.
-pub(super) struct Link(Box<dyn Stream>);
+type Link = Box<dyn Stream>;
 
 impl Connection for Link {
     fn connected(&self) -> Connected {
         Connected::new()
-    }
-}
-
-impl AsyncRead for Link {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

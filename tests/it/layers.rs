@@ -22,7 +22,7 @@ fn files() -> Vec<(String, String)> {
     let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
     let code = |path: &Path| {
         let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
     paths.iter().map(|path| (name(path), code(path))).collect()

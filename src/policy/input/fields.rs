@@ -1,7 +1,6 @@
 //! The table of names, and how each value is read off a call.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
@@ -9,11 +8,12 @@ use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod identity;
+
 use super::{Field, Node, Property, Shape};
-use crate::authn::pods::Texts;
 use crate::authn::{Identity, User, Workload};
-use crate::ca::ClientName;
 use crate::policy::{Error, Input};
+use identity::{IDENTITY, identity};
 
 /// More parameters than this and a policy that looks at them decides nothing; cutting the list could hide one from
 /// a deny rule.
@@ -83,42 +83,6 @@ const PARAM: Shape = Shape::Object(&[
     property("key", Shape::Text, true, "The parameter's name, decoded."),
     property("value", Shape::Text, true, "Its value, decoded; empty when there is none."),
 ]);
-
-const TEXTS: Shape = Shape::Map(&Shape::Text);
-
-const IDENTITY: &[Property] = &[
-    property("type", Shape::OneOf(&["kubernetes", "static"]), true, "How the caller is known."),
-    property("namespace", Shape::Text, false, "Kubernetes: the namespace."),
-    property("service_account", Shape::Text, false, "Kubernetes: the ServiceAccount's name."),
-    property("username", Shape::Text, false, "Kubernetes: `system:serviceaccount:NAMESPACE:NAME`."),
-    property("service_account_uid", Shape::Text, false, "Kubernetes: the ServiceAccount's uid."),
-    property("pod_name", Shape::Text, false, "Kubernetes: the pod, when the token is bound to one."),
-    property("pod_uid", Shape::Text, false, "Kubernetes: the pod's uid."),
-    property("node_name", Shape::Text, false, "Kubernetes: the pod's node, when the API server tells it."),
-    property("groups", Shape::List(&Shape::Text), false, "Kubernetes: the groups of the user."),
-    property("audiences", Shape::List(&Shape::Text), false, "Kubernetes: the audiences that were confirmed."),
-    property("expires_at", Shape::Number, false, "Kubernetes: when the token ends, seconds since the epoch."),
-    property("pod_labels", TEXTS, false, "Kubernetes, with `pod_metadata`: the pod's labels."),
-    property("pod_annotations", TEXTS, false, "Kubernetes, with `pod_metadata`: the pod's annotations."),
-    property("namespace_labels", TEXTS, false, "Kubernetes, with `pod_metadata`: the namespace's labels."),
-    property("cluster", Shape::Text, false, "Kubernetes: the cluster's configured name, when there are several."),
-    property("user_id", Shape::Text, false, "Static: the configured user's id."),
-    property("user_email", Shape::Text, false, "Static: the configured user's address."),
-    property("user_org", Shape::Text, false, "Static: the configured user's organisation."),
-    property("peer_uid", Shape::Number, false, "Over a Unix socket: the uid of the calling process. Not a credential."),
-    property(
-        "spiffe_id",
-        Shape::Text,
-        false,
-        "The SPIFFE id in the client certificate that was shown, verified. Not a credential.",
-    ),
-    property(
-        "certificate_subject",
-        Shape::Text,
-        false,
-        "The same without a SPIFFE id: the subject, as RFC 4514 writes it.",
-    ),
-];
 
 const CLIENT: &[Property] = &[
     property("agent_id", Shape::Text, true, "`X-Agent-Id`; empty when absent."),
@@ -218,60 +182,6 @@ fn headers(headers: &HeaderMap) -> Node<'_> {
     Node::Object(fields.collect())
 }
 
-fn identity<'a>(call: &Input<'a>) -> Result<Node<'a>, Error> {
-    fn optional(text: &Option<String>) -> Option<Node<'_>> {
-        text.as_deref().map(Node::text)
-    }
-    fn texts(texts: &Option<Arc<Texts>>) -> Result<Option<Node<'_>>, Error> {
-        match texts.as_deref() {
-            None => Ok(None),
-            Some(Texts::Whole(texts)) => {
-                let members = texts.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), Node::text(value)));
-                Ok(Some(Node::Object(members.collect())))
-            }
-            // A part of them could lack the one that a rule denies by.
-            Some(Texts::TooLarge) => Err(Error::Evaluation(
-                "the labels or annotations of the caller's pod or namespace are too large".into(),
-            )),
-        }
-    }
-    let identity = call.identity;
-    let (spiffe_id, subject) = match call.certificate {
-        Some(ClientName::Spiffe(id)) => (Some(Node::text(id)), None),
-        Some(ClientName::Subject(subject)) => (None, Some(Node::text(subject))),
-        None => (None, None),
-    };
-    let common = [
-        ("type", Some(Node::text(identity.kind()))),
-        ("peer_uid", call.source.uid().map(|uid| Node::Number(uid.into()))),
-        ("spiffe_id", spiffe_id),
-        ("certificate_subject", subject),
-    ];
-    Ok(match identity {
-        Identity::Kubernetes(workload) => members(common.into_iter().chain([
-            ("namespace", Some(Node::text(&workload.namespace))),
-            ("service_account", Some(Node::text(&workload.service_account))),
-            ("username", Some(Node::text(&workload.username))),
-            ("service_account_uid", optional(&workload.service_account_uid)),
-            ("pod_name", optional(&workload.pod_name)),
-            ("pod_uid", optional(&workload.pod_uid)),
-            ("node_name", optional(&workload.node_name)),
-            ("groups", Some(Node::texts(&workload.groups))),
-            ("audiences", Some(Node::texts(&workload.audiences))),
-            ("expires_at", workload.expires_at.map(Node::Number)),
-            ("pod_labels", texts(&workload.metadata.pod_labels)?),
-            ("pod_annotations", texts(&workload.metadata.pod_annotations)?),
-            ("namespace_labels", texts(&workload.metadata.namespace_labels)?),
-            ("cluster", optional(&workload.cluster)),
-        ])),
-        Identity::Static(user) => members(common.into_iter().chain([
-            ("user_id", Some(Node::text(&user.id))),
-            ("user_email", Some(Node::text(&user.email))),
-            ("user_org", Some(Node::text(&user.org))),
-        ])),
-    })
-}
-
 fn members<'a>(members: impl Iterator<Item = (&'static str, Option<Node<'a>>)>) -> Node<'a> {
     Node::Object(members.filter_map(|(name, value)| Some((Cow::Borrowed(name), value?))).collect())
 }
@@ -290,110 +200,4 @@ fn source<'a>(call: &Input<'a>) -> Node<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use http::header::{ACCEPT, HeaderName};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::authn::Source;
-
-    fn json(node: Node<'_>) -> serde_json::Value {
-        node.into()
-    }
-
-    #[test]
-    fn w26_query_parameters_are_decoded_in_order_as_a_form_is() {
-        let cases = [
-            ("", serde_json::json!([])),
-            ("&&", serde_json::json!([])),
-            ("a=1&a=2", serde_json::json!([{"key": "a", "value": "1"}, {"key": "a", "value": "2"}])),
-            ("a", serde_json::json!([{"key": "a", "value": ""}])),
-            ("=", serde_json::json!([{"key": "", "value": ""}])),
-            ("a=b=c", serde_json::json!([{"key": "a", "value": "b=c"}])),
-            ("a;b=1", serde_json::json!([{"key": "a;b", "value": "1"}])),
-            ("a+b=c%2Bd+%26", serde_json::json!([{"key": "a b", "value": "c+d &"}])),
-            ("%C3%A9=%ff%zz%", serde_json::json!([{"key": "é", "value": "\u{fffd}%zz%"}])),
-        ];
-        for (query, expected) in cases {
-            assert_eq!(json(query_params(query).expect("few parameters")), expected, "{query}");
-        }
-    }
-
-    #[test]
-    fn w24_a_path_is_seen_in_decoded_segments() {
-        let cases = [
-            ("/", serde_json::json!([])),
-            ("", serde_json::json!([])),
-            ("/a/b", serde_json::json!(["a", "b"])),
-            ("/a/", serde_json::json!(["a", ""])),
-            ("/tenants/a%2Fb/x+y", serde_json::json!(["tenants", "a/b", "x+y"])),
-            ("/%E2%82%AC/%ff", serde_json::json!(["€", "\u{fffd}"])),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(json(path_segments(path)), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn repeated_header_fields_are_joined_and_odd_bytes_replaced() {
-        let mut fields = HeaderMap::new();
-        fields.append(ACCEPT, HeaderValue::from_static("a"));
-        fields.append(ACCEPT, HeaderValue::from_static("b"));
-        let odd = HeaderValue::from_bytes(b"\xff").expect("obs-text");
-        fields.append(HeaderName::from_static("x-odd"), odd);
-        assert_eq!(json(headers(&fields)), serde_json::json!({"accept": "a, b", "x-odd": "\u{fffd}"}));
-    }
-
-    #[test]
-    fn an_ipv4_peer_of_an_ipv6_socket_is_seen_as_ipv4() {
-        let call = crate::policy::input::sample::Call {
-            source: "::ffff:192.0.2.7".parse::<std::net::IpAddr>().expect("an address").into(),
-            ..crate::policy::input::sample::Call::kubernetes()
-        };
-        assert_eq!(json(source(&call.input())), serde_json::json!({"ip": "192.0.2.7"}));
-    }
-
-    #[test]
-    fn what_a_connection_proves_joins_the_identity_and_is_no_address() {
-        let call = crate::policy::input::sample::Call::user();
-        for (source, certificate, identity_has, ip) in [
-            (Source::Unix { uid: 1000 }, None, serde_json::json!({"peer_uid": 1000}), serde_json::json!({})),
-            (
-                call.source,
-                Some(ClientName::Spiffe("spiffe://a/b".into())),
-                serde_json::json!({"spiffe_id": "spiffe://a/b"}),
-                serde_json::json!({"ip": "192.0.2.1"}),
-            ),
-            (
-                call.source,
-                Some(ClientName::Subject("CN=api".into())),
-                serde_json::json!({"certificate_subject": "CN=api"}),
-                serde_json::json!({"ip": "192.0.2.1"}),
-            ),
-        ] {
-            let call = crate::policy::input::sample::Call { source, certificate, ..call.clone() };
-            let mut found = json(identity(&call.input()).expect("an identity"));
-            let members = found.as_object_mut().expect("an object");
-            members.retain(|name, _| name != "type" && !name.starts_with("user_"));
-            assert_eq!(found, identity_has);
-            assert_eq!(json(super::source(&call.input())), ip);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn encoding_a_form_and_reading_it_gives_the_same(pairs in prop::collection::vec((".{1,8}", ".{0,8}"), 0..8)) {
-            let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-            let query: Vec<_> = pairs.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
-            let expected: Vec<_> = pairs.iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
-            prop_assert_eq!(json(query_params(&query.join("&")).expect("few")), serde_json::Value::from(expected));
-        }
-
-        #[test]
-        fn no_path_and_no_query_makes_it_panic(text in ".{0,64}") {
-            let _ = path_segments(&text);
-            let _ = query_params(&text);
-        }
-    }
-}
+mod tests;

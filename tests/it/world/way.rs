@@ -43,10 +43,10 @@ impl Way {
 }
 
 impl Started {
-    /// A request of [`Started::request_to`] as this way has it: bytes of HTTP/1.1.
-    pub fn written(&self, request: &[u8]) -> Vec<u8> {
+    /// A request of [`Started::request_to`] as the way has it: bytes of HTTP/1.1.
+    fn written(&self, way: Way, request: &[u8]) -> Vec<u8> {
         let Some((line, host, rest)) = split(request) else { return request.to_vec() };
-        let (before, after) = match self.way {
+        let (before, after) = match way {
             Way::Absolute => (prefixed(line, host), [b"Host: ", host, b"\r\n", rest].concat()),
             // Nobody authenticates inside of a tunnel.
             Way::Tunnel | Way::TunnelHttp2 => {
@@ -59,10 +59,10 @@ impl Started {
         [before, after].concat()
     }
 
-    /// Sends a request this way, and reads its answer.
-    pub async fn go(&self, request: &[u8]) -> Answer {
-        let written = self.written(request);
-        match self.way {
+    /// Sends a request the way that is given, and reads its answer.
+    pub async fn go(&self, way: Way, request: &[u8]) -> Answer {
+        let written = self.written(way, request);
+        match way {
             Way::Reverse | Way::Absolute => {
                 let mut stream = self.connect().await;
                 // The proxy may refuse and close before all is written.
