@@ -3,22 +3,39 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use super::{MARK, answer, assert_fault, read_head};
 use crate::world::raw;
 use crate::world::recorder::{OK, Step};
+use crate::world::way::{IN_HTTP1, Way};
 use crate::world::{Started, World, logs, until, within};
 
-/// The answer begins, and once its first bytes are with the caller it breaks off in a way that nobody can take for
-/// its end.
+/// The answer begins, and once its first bytes are with the caller it breaks off in a way that nobody can take for its end:
+/// in each way in over HTTP/1.1 (those of HTTP/2 are in `http2/faults.rs`).
 async fn assert_broken_off(world: &Started, first: Vec<u8>, then: Vec<Step>, what: &str) {
+    for way in IN_HTTP1 {
+        let what = format!("{way:?}: {what}");
+        match way {
+            Way::Tunnel => breaks_off(world, way, world.tunnel("a.test:80").await, &first, &then, &what).await,
+            _ => breaks_off(world, way, world.connect().await, &first, &then, &what).await,
+        }
+    }
+}
+
+async fn breaks_off(
+    world: &Started,
+    way: Way,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    first: &[u8],
+    then: &[Step],
+    what: &str,
+) {
     let go = Arc::new(Semaphore::new(0));
-    let steps = [vec![Step::Send(first), Step::Wait(go.clone())], then].concat();
+    let steps = [&[Step::Send(first.to_vec()), Step::Wait(go.clone())], then].concat();
     world.a.script(move |_| steps.clone());
-    let mut stream = world.connect().await;
-    stream.write_all(world.ok("").as_bytes()).await.unwrap();
+    stream.write_all(&world.written(way, world.ok("").as_bytes())).await.unwrap();
     let mut bytes = read_head(&mut stream).await.into_bytes();
     go.add_permits(1);
     // A reset is an end, too.
@@ -36,7 +53,7 @@ async fn assert_broken_off(world: &Started, first: Vec<u8>, then: Vec<Step>, wha
 
 #[tokio::test]
 async fn f03_f04_doubtful_framing_of_an_answer_is_a_fault() {
-    let world = World::new().await.start().await;
+    let world = World::new().await.forward().start().await;
     let body = format!("5\r\n{}\r\n0\r\n\r\n", &MARK[..5]);
     for fields in [
         "Content-Length: 5\r\nContent-Length: 5",
@@ -67,7 +84,7 @@ async fn f03_f04_doubtful_framing_of_an_answer_is_a_fault() {
 
 #[tokio::test]
 async fn f05_f16_a_truncated_answer_is_never_a_clean_end() {
-    let world = World::new().await.start().await;
+    let world = World::new().await.forward().start().await;
     let length = answer("HTTP/1.1 200 OK\r\nContent-Length: 10", "ab");
     let chunked = answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", "2\r\nab\r\n");
     for (first, rest, end, what) in [

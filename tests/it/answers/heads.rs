@@ -7,7 +7,7 @@ use crate::world::{World, within};
 
 #[tokio::test]
 async fn f10_f11_what_is_no_answer_is_a_fault() {
-    let world = World::new().await.start().await;
+    let world = World::new().await.forward().start().await;
     let tls_alert: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
     for bytes in [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: upstream-mark-7e1d\rX-B: 1\r\n\r\nok".to_vec(),
@@ -47,7 +47,7 @@ async fn f11_a_sloppy_answer_is_tidied_up_or_a_fault() {
 
 #[tokio::test]
 async fn f12_an_answer_with_too_much_head_is_a_fault() {
-    let world = World::new().await.start().await;
+    let world = World::new().await.forward().start().await;
     let many: String = (0..105).map(|n| format!("\r\nX-{n}: {MARK}")).collect();
     assert_fault(&world, answer(&format!("HTTP/1.1 200 OK\r\nContent-Length: 2{many}"), "ok"), "105 fields").await;
     let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: {}{MARK}", "a".repeat(500_000));
@@ -100,7 +100,7 @@ async fn f26_a_401_of_the_upstream_passes_and_starts_no_retries() {
 
 #[tokio::test]
 async fn f29_a_407_never_asks_the_caller_for_its_credential_to_us() {
-    let world = World::new().await.start().await;
+    let world = World::new().await.forward().start().await;
     let head = "HTTP/1.1 407 X\r\nProxy-Authenticate: Basic realm=\"upstream-mark-7e1d\"\r\nContent-Length: 2";
     assert_fault(&world, answer(head, "no"), "407").await;
     world.a.answer(answer("HTTP/1.1 200 OK\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 2", "ok"));

@@ -44,7 +44,7 @@ impl Way {
 
 impl Started {
     /// A request of [`Started::request_to`] as the way has it: bytes of HTTP/1.1.
-    fn written(&self, way: Way, request: &[u8]) -> Vec<u8> {
+    pub fn written(&self, way: Way, request: &[u8]) -> Vec<u8> {
         let Some((line, host, rest)) = split(request) else { return request.to_vec() };
         let (before, after) = match way {
             Way::Absolute => (prefixed(line, host), [b"Host: ", host, b"\r\n", rest].concat()),
