@@ -18,6 +18,9 @@ use super::{Reflected, Stream, Watch, head};
 /// Where a secret ends the answer, so much of a body is looked at before its head leaves, in bytes, and so long.
 const LOOK_AHEAD: usize = 16 << 10;
 const LOOK_AHEAD_TIME: Duration = Duration::from_millis(100);
+/// So much of a piece is put behind what is held, to see what that is, in bytes. In a piece of random bytes the last ones are
+/// often the first of some spelling, and the whole of the next piece would be copied for them.
+const BORDER: usize = 512;
 
 /// A body as it came, or one that is searched.
 #[derive(Debug)]
@@ -199,7 +202,11 @@ where
         }
     }
 
-    fn pass(&mut self, text: Bytes) -> Result<(), Broken> {
+    fn pass(&mut self, mut text: Bytes) -> Result<(), Broken> {
+        if self.stream.holds() > 0 && text.len() > BORDER {
+            let decided = self.stream.push(text.split_to(BORDER))?;
+            self.queue(decided);
+        }
         let mut text = self.stream.push(text)?;
         if self.ended && self.decoder.is_none() {
             let rest = self.stream.end();
@@ -208,10 +215,14 @@ where
             }
             self.over = true;
         }
+        self.queue(text);
+        Ok(())
+    }
+
+    fn queue(&mut self, text: Bytes) {
         if !text.is_empty() {
             self.ready.push_back(Ok(Frame::data(text)));
         }
-        Ok(())
     }
 
     fn end(&mut self) -> Result<(), Broken> {

@@ -97,6 +97,29 @@ async fn a_body_of_known_length_ends_with_its_last_piece() {
 }
 
 #[tokio::test]
+async fn a_large_piece_is_not_copied_for_what_is_held_before_it() {
+    let large = Bytes::from(vec![b'x'; 4096]);
+    let mut body = search(answer(vec![data("a s"), Ok(Frame::data(large.clone()))], true), false).unwrap().into_body();
+    let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(next().await, "a ");
+    assert_eq!(next().await, [b"s", &large[..BORDER]].concat());
+    let rest = next().await;
+    assert_eq!((rest.len(), rest.as_ptr()), (large.len() - BORDER, large[BORDER..].as_ptr()));
+    assert!(body.is_end_stream() && !body.found());
+}
+
+#[tokio::test]
+async fn f27_a_secret_is_masked_wherever_it_lies_on_the_border_of_a_large_piece() {
+    for at in (BORDER - SECRET.len() - 1..=BORDER + 1).chain([0]) {
+        let text = format!("s{}{SECRET}{}", "x".repeat(at), "y".repeat(BORDER));
+        let body = search(answer(vec![data("a s"), data(&text)], true), false).unwrap().into_body();
+        let (pieces, _, ended) = read(body).await;
+        let masked = format!("a s{}", text.replace(SECRET, &"*".repeat(SECRET.len())));
+        assert_eq!((pieces.concat(), ended.is_ok()), (masked, true), "{at}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_unknown_length_gives_back_what_it_held_and_then_its_trailers() {
     let trailers = Frame::trailers(fields(&[("grpc-status", "0"), ("x-echo", "Bearer sk-live_4f9a")]));
     let body = search(answer(vec![data("a sk-"), Ok(trailers)], false), false).unwrap().into_body();

@@ -98,7 +98,7 @@ async fn f12_f14_floods_of_an_upstream_end_with_their_call_and_hold_little() {
     let pushed = [&[0, 0, 0, 2][..], &block(&[(":method", "GET"), (":path", "/pushed")])].concat();
     let again = |frame: Vec<u8>, times: usize| frame.repeat(times);
     for (what, status, flood) in [
-        ("1xx heads", 504, again(frame(HEADERS, END_HEADERS, 1, &early), 20_000)),
+        ("1xx heads", 504, again(frame(HEADERS, END_HEADERS, 1, &early), 100_000)),
         ("PING", 504, again(frame(PING, 0, 0, &[0; 8]), 20_000)),
         ("SETTINGS", 504, again(frame(SETTINGS, 0, 0, &[]), 20_000)),
         ("windows", 504, again(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), 20_000)),
@@ -118,10 +118,12 @@ async fn f12_f14_floods_of_an_upstream_end_with_their_call_and_hold_little() {
         world.assert_works(what).await;
         let before = process.status_kib("RssAnon");
         let answer = within(what, world.get("h.test")).await;
-        assert_eq!((answer.status, answer.complete), (status, status != 200), "{what}: {answer:?}");
+        // The connection may end before its answer's head was looked at.
+        assert!(answer.status == status || status == 200 && answer.status == 502, "{what}: {answer:?}");
+        assert_eq!(answer.complete, answer.status != 200, "{what}: {answer:?}");
         let grown = process.status_kib("RssAnon").saturating_sub(before);
-        // What arrives at once: of the heads, two megabytes at a time.
-        assert!(grown < 8 << 10, "{what}: {grown} KiB more");
+        // What arrives at once: of the heads, some megabytes at a time, of the seventy that all of them would be.
+        assert!(grown < 16 << 10, "{what}: {grown} KiB more");
         world.assert_works(what).await;
     }
 }

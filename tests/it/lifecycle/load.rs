@@ -103,7 +103,7 @@ impl Callers {
                         self.tally.count(status == 200 && body.is_ok(), || format!("HTTP/2: {status} {body:?}"));
                     }
                     // It was never sent: the connection had said that it would take no more.
-                    Err(error) if error.is_canceled() || error.is_closed() => break,
+                    Err(error) if error.is_canceled() || error.is_closed() || says_goaway(&error) => break,
                     Err(error) => self.tally.count(false, || format!("HTTP/2: {error:?}")),
                 }
             }
@@ -114,6 +114,13 @@ impl Callers {
         let request = Request::get("http://proxy.test/x").header("x-upstream-host", "a.test");
         request.header("x-session-secret", &self.session).body(empty()).unwrap()
     }
+}
+
+/// What a client hears that would begin a call when it has just read a GOAWAY. A call that had been taken would have its
+/// record, and they are counted.
+fn says_goaway(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|error| error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 /// Follows the readiness of a process until it is off, as a load balancer does.
