@@ -122,7 +122,8 @@ impl Started {
     /// Sends bytes on a new connection, in the world's way, and reads everything until the proxy closes or one answer is
     /// complete.
     pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Answer {
-        self.go(self.way, bytes.as_ref()).await
+        // Boxed: a test has room for many of these on its stack.
+        Box::pin(self.go(self.way, bytes.as_ref())).await
     }
 
     /// As `send`, to any address: the admin listener for instance.
