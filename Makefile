@@ -52,7 +52,7 @@ test: ## Unit tests and tests against played servers: no services, no network
 	$(CARGO) test --locked --doc
 
 .PHONY: chaos
-chaos: ## 100,000 requests among faults of every kind; prints its seed, and SEED=n repeats it (minutes)
+chaos: ## 100,000 requests among faults of every kind; prints its seed, and SEED=n repeats it (two minutes)
 	$(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test chaos -- --ignored --exact --nocapture a_hundred_thousand_requests
 
 .PHONY: soak
