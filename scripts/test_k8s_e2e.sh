@@ -3,6 +3,7 @@
 #
 # usage: scripts/test_k8s_e2e.sh            start a cluster, test, and remove it however that ends
 #        scripts/test_k8s_e2e.sh begin      start it and what has to grow old in it; the tests come later
+#        scripts/test_k8s_e2e.sh end        remove what was begun
 #        scripts/test_k8s_e2e.sh documents  type the documents into an empty cluster of their own, and remove it
 #
 # VEILWARDEN_KEEP_CLUSTER=1 leaves a failed one up, to be looked at.
@@ -107,6 +108,9 @@ documents)
 	up
 	cargo test --locked --test cluster -- guide::
 	;;
+end)
+	clean_up end
+	;;
 run)
 	trap 'clean_up run' EXIT
 	"${kind}_environment"
@@ -114,7 +118,7 @@ run)
 	VEILWARDEN_E2E=run cargo test --locked --test e2e
 	;;
 *)
-	sed -n '4,8s/^# //p' "$0" >&2
+	sed -n '4,9s/^# //p' "$0" >&2
 	exit 2
 	;;
 esac
