@@ -12,6 +12,7 @@ mod line;
 mod pool;
 pub mod resolve;
 mod shared;
+mod stream;
 pub mod upload;
 pub mod websocket;
 
@@ -34,11 +35,12 @@ use crate::request::trailers;
 use crate::route::{Entry, Listed, Route, Timeouts};
 use crate::stages::{Prepared, Relay};
 
-use dial::{DialError, Dialer, Means, Stream};
+use dial::{DialError, Dialer, Means};
 use hosts::Hosts;
 use line::Line;
 use pool::{Pool, Seats};
 use shared::Shared;
+use stream::Stream;
 use upload::{Progress, Upload};
 
 pub use body::Body;

@@ -10,21 +10,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::guard::{Consent, Own};
 use super::resolve::Resolver;
+use super::stream::{Io, Stream};
 use crate::error::Fault;
-use crate::gate::MAX_READ;
 use crate::gate::deadline::timeout;
-use crate::gate::write_limit::WriteLimit;
 use crate::route::{Entry, Http2, Route, Scheme};
 
 /// The next address is tried when one has not answered for so long (RFC 8305 section 5).
@@ -173,7 +169,7 @@ impl Dialer {
     pub async fn connect(&self) -> Result<Stream, DialError> {
         let plan = &self.0;
         let tcp = timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
-        Ok(Stream { io: Io::Plain(tcp), writes: WriteLimit::new(plan.idle) })
+        Ok(Stream::new(Io::Plain(tcp), plan.idle))
     }
 
     /// The same, secured as the route says, for HTTP/1.1 whatever the upstream would rather speak.
@@ -195,7 +191,7 @@ impl Plan {
 
     async fn open(&self) -> Result<Stream, DialError> {
         let stream = self.secure(self.connect().await?, false).await?;
-        if let Io::Tls(_) = &stream.io {
+        if stream.is_tls() {
             self.http1.store(!stream.is_http2(), Ordering::Relaxed);
             self.http2.store(stream.is_http2(), Ordering::Relaxed);
         }
@@ -218,7 +214,7 @@ impl Plan {
                 Io::Tls(Box::new(tls))
             }
         };
-        Ok(Stream { io, writes: WriteLimit::new(self.idle) })
+        Ok(Stream::new(io, self.idle))
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {
@@ -293,86 +289,6 @@ impl tower_service::Service<Uri> for Dialer {
     fn call(&mut self, _: Uri) -> Self::Future {
         let plan = Arc::clone(&self.0);
         Box::pin(async move { plan.open_in_time().await.map(TokioIo::new) })
-    }
-}
-
-/// A connection to an upstream that takes what it is sent, or is given up.
-#[derive(Debug)]
-pub struct Stream {
-    io: Io,
-    writes: WriteLimit,
-}
-
-#[derive(Debug)]
-enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// Calls the same method of whichever it is.
-macro_rules! either {
-    ($io:expr, $method:ident($($argument:expr),*)) => {
-        match $io {
-            Io::Plain(tcp) => Pin::new(tcp).$method($($argument),*),
-            Io::Tls(tls) => Pin::new(tls).$method($($argument),*),
-        }
-    };
-}
-
-impl Stream {
-    /// Whether ALPN has led to HTTP/2.
-    fn is_http2(&self) -> bool {
-        matches!(&self.io, Io::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        if self.is_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(tcp) => Pin::new(&mut tcp.take(MAX_READ)).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(&mut tls.take(MAX_READ)).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = self.get_mut();
-        let outcome = either!(&mut stream.io, poll_write(cx, buf));
-        stream.writes.watch(cx, outcome)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let stream = self.get_mut();
-        let outcome = either!(&mut stream.io, poll_write_vectored(cx, bufs));
-        stream.writes.watch(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Plain(tcp) => tcp.is_write_vectored(),
-            Io::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stream = self.get_mut();
-        let outcome = either!(&mut stream.io, poll_flush(cx));
-        stream.writes.watch(cx, outcome)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(&mut self.get_mut().io, poll_shutdown(cx))
     }
 }
 

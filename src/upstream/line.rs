@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 
 use super::MAX_BUFFER;
-use super::dial::Stream;
+use super::stream::Stream;
 use super::upload::Upload;
 
 /// A connection that carries one call at a time.
