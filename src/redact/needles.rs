@@ -11,9 +11,12 @@ use crate::secrets::SHORTEST_TOLD_APART;
 /// So much of a value's beginning decides where a closer look is taken, in bytes. More would make the filter fuller and
 /// gain little.
 const BEGINNING: usize = 64;
-/// 16 KiB, half of a core's nearest cache.
-const INSIDE: usize = 2048;
+/// Two tables of 8 KiB: with the text, and with what the kernel does between two pieces of it, the first one has to fit into a
+/// core's nearest cache.
+const INSIDE: usize = 1024;
 const BEGINNINGS: usize = 128;
+/// So many chunks are passed over at once.
+const GROUP: usize = 4;
 
 /// The values that must not come back, in all spellings.
 ///
@@ -78,22 +81,43 @@ impl Needles {
                 live = live.min(start);
             }
         };
-        let run = |at: usize| text.get(at..at + RUN).and_then(|run| <[u8; RUN]>::try_from(run).ok());
-        let begins = |start: &usize| match run(*start) {
-            Some(run) => self.beginnings.may_have(run),
-            None => self.first[usize::from(text[*start])],
-        };
-        let (stride, mut last) = (self.stride, self.stride - 1);
-        let mut rest = text.get(last..).unwrap_or_default();
-        while let Some(inside) = rest.first_chunk() {
-            if self.inside.may_have(*inside) {
-                (last + 1 - stride..=last).filter(begins).for_each(&mut look);
+        let begins = |start: &usize| text[*start..].first_chunk().is_some_and(|run| self.beginnings.may_have(*run));
+        let (stride, mut n) = (self.stride, 0);
+        while n < text.len() / stride {
+            n += self.pass(&text[n * stride..]);
+            for chunk in text[n * stride..].chunks_exact(stride).take(GROUP) {
+                if self.is_known(chunk) {
+                    starts(n * stride, (n + 1) * stride).filter(begins).for_each(&mut look);
+                }
+                n += 1;
             }
-            rest = rest.get(stride..).unwrap_or_default();
-            last += stride;
         }
-        (last + 1 - stride..text.len()).filter(begins).for_each(look);
+        if self.is_known(text) {
+            starts(n * stride, text.len()).filter(begins).for_each(&mut look);
+        }
+        let last = text.len().saturating_sub(RUN - 1)..text.len();
+        last.filter(|start| self.first[usize::from(text[*start])]).for_each(look);
         live
+    }
+
+    /// How many chunks of a stride come before the first group of them that has to be looked at. All of a clean answer goes
+    /// through here: apart from its caller, what it needs stays in registers, and in groups there is less to count.
+    #[inline(never)]
+    fn pass(&self, text: &[u8]) -> usize {
+        let stride = self.stride;
+        let mut groups = text.chunks_exact(GROUP * stride);
+        let all = groups.len();
+        let looked = groups.position(|group| {
+            let (front, back) = group.split_at(2 * stride);
+            let ((a, b), (c, d)) = (front.split_at(stride), back.split_at(stride));
+            self.is_known(a) || self.is_known(b) || self.is_known(c) || self.is_known(d)
+        });
+        GROUP * looked.unwrap_or(all)
+    }
+
+    /// Whether the last run of a chunk may be one of a value.
+    fn is_known(&self, chunk: &[u8]) -> bool {
+        chunk.last_chunk().is_some_and(|run| self.inside.may_have(*run))
     }
 
     /// Whether a field's name, which has no upper case, has a value in it.
@@ -139,6 +163,11 @@ impl Needles {
             }
         }
     }
+}
+
+/// The starts that are decided by the last run of a chunk of text.
+fn starts(begin: usize, end: usize) -> Range<usize> {
+    begin.saturating_sub(RUN - 1)..end + 1 - RUN
 }
 
 /// Those that are long enough.
