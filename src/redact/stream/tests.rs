@@ -146,6 +146,16 @@ fn places(values: &[&str], text: &[u8]) -> Vec<bool> {
     masked
 }
 
+/// From where on a text may be the beginning of a value, by the same.
+fn live(values: &[&str], text: &[u8]) -> usize {
+    let begins = |start: &usize| {
+        let begun =
+            |value: &&str| Spelling::ALL.iter().any(|s| s.read(value.as_bytes(), &text[*start..]) == Reading::Begun);
+        values.iter().any(begun)
+    };
+    (0..text.len()).find(begins).unwrap_or(text.len())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -188,9 +198,8 @@ proptest! {
         for piece in pieces {
             out.extend_from_slice(&stream.push(Bytes::copy_from_slice(piece)).unwrap());
             passed += piece.len();
-            // What is held back is a live beginning.
-            let live = watch.needles.search(&text[..passed], |_| {});
-            prop_assert_eq!(out.len(), live);
+            // What is held back is a live beginning, and nothing else.
+            prop_assert_eq!(out.len(), live(&[&secret, &rendered], &text[..passed]));
         }
         out.extend_from_slice(&stream.end());
         prop_assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
