@@ -92,6 +92,7 @@ impl Needles {
                 n += 1;
             }
         }
+        // What is shorter than a chunk, up to where a run begins; behind that there is no run to be looked up.
         if self.is_known(text) {
             starts(n * stride, text.len()).filter(begins).for_each(&mut look);
         }
