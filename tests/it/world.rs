@@ -168,16 +168,24 @@ impl World {
     }
 
     pub fn canary_a(&self) -> String {
-        format!("canaryA-{}-f3b1c7", self.number)
+        canary_a(self.number)
     }
 
     pub fn canary_b(&self) -> String {
-        format!("canaryB-{}-a94e20", self.number)
+        canary_b(self.number)
     }
 
     pub fn session_secret(&self) -> String {
         session_secret(self.number)
     }
+}
+
+fn canary_a(number: u64) -> String {
+    format!("canaryA-{number}-f3b1c7")
+}
+
+fn canary_b(number: u64) -> String {
+    format!("canaryB-{number}-a94e20")
 }
 
 fn session_secret(number: u64) -> String {

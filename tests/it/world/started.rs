@@ -14,7 +14,7 @@ use super::process::{self, Process};
 use super::raw::{self, Answer};
 use super::recorder::Recorder;
 use super::way::Way;
-use super::{World, session_secret, until, within};
+use super::{World, canary_a, canary_b, session_secret, until, within};
 
 /// A started world.
 pub struct Started {
@@ -67,11 +67,11 @@ impl World {
 
 impl Started {
     pub fn canary_a(&self) -> String {
-        format!("canaryA-{}-f3b1c7", self.number)
+        canary_a(self.number)
     }
 
     pub fn canary_b(&self) -> String {
-        format!("canaryB-{}-a94e20", self.number)
+        canary_b(self.number)
     }
 
     pub fn session_secret(&self) -> String {
