@@ -32,8 +32,8 @@ pub struct Needles {
     stride: usize,
     /// Those that some spelling begins with.
     beginnings: Filter<BEGINNINGS>,
-    /// The bytes that some spelling begins with, for the last places of a text.
-    first: Zeroizing<[bool; 256]>,
+    /// Which spellings of which values each byte begins: bit `7 * value + spelling`.
+    first: Zeroizing<[u16; 256]>,
 }
 
 impl std::fmt::Debug for Needles {
@@ -53,11 +53,11 @@ impl Needles {
             inside: Filter::new(),
             stride: least.min(BEGINNING) + 1 - RUN,
             beginnings: Filter::new(),
-            first: Zeroizing::new([false; 256]),
+            first: Zeroizing::new([0; 256]),
         };
-        for value in needles.values.clone() {
-            for spelling in Spelling::ALL {
-                needles.learn(spelling, &value);
+        for (n, value) in needles.values.clone().iter().enumerate() {
+            for (m, spelling) in Spelling::ALL.into_iter().enumerate() {
+                needles.learn(1 << (n * Spelling::ALL.len() + m), spelling, value);
             }
         }
         Some(needles)
@@ -97,7 +97,7 @@ impl Needles {
             starts(n * stride, text.len()).filter(begins).for_each(&mut look);
         }
         let last = text.len().saturating_sub(RUN - 1)..text.len();
-        last.filter(|start| self.first[usize::from(text[*start])]).for_each(look);
+        last.for_each(look);
         live
     }
 
@@ -131,24 +131,27 @@ impl Needles {
     /// The longest value that `text` begins with, and whether it may be the beginning of a longer one.
     fn read(&self, text: &[u8]) -> (Option<usize>, bool) {
         let (mut longest, mut begun) = (None, false);
-        for value in &self.values {
-            for spelling in Spelling::ALL {
-                match spelling.read(value, text) {
-                    Reading::Other => {}
-                    Reading::Begun => begun = true,
-                    Reading::Whole(length) => longest = longest.max(Some(length)),
-                }
+        let mut likely = text.first().map_or(0, |byte| self.first[usize::from(*byte)]);
+        while likely != 0 {
+            let n = likely.trailing_zeros() as usize;
+            likely &= likely - 1;
+            let (value, spelling) = (&self.values[n / Spelling::ALL.len()], Spelling::ALL[n % Spelling::ALL.len()]);
+            match spelling.read(value, text) {
+                Reading::Other => {}
+                Reading::Begun => begun = true,
+                Reading::Whole(length) => longest = longest.max(Some(length)),
             }
         }
         (longest, begun)
     }
 
-    fn learn(&mut self, spelling: Spelling, value: &[u8]) {
+    /// `bit`: the one of `first`.
+    fn learn(&mut self, bit: u16, spelling: Spelling, value: &[u8]) {
         let units = spelling.units(value).min(self.stride + RUN);
         let texts: Vec<_> = (0..units).map(|unit| spelling.texts(value, unit)).collect();
         for text in &texts[0] {
-            self.first[usize::from(text[0].to_ascii_lowercase())] = true;
-            self.first[usize::from(text[0].to_ascii_uppercase())] = true;
+            self.first[usize::from(text[0].to_ascii_lowercase())] |= bit;
+            self.first[usize::from(text[0].to_ascii_uppercase())] |= bit;
         }
         for (unit, own) in texts.iter().enumerate() {
             for text in own {
