@@ -12,6 +12,7 @@ pub mod frames;
 pub mod head;
 mod memory;
 mod needles;
+mod seen;
 mod spelling;
 mod stream;
 

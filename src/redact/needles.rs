@@ -5,7 +5,8 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use super::filter::{Filter, RUN};
-use super::spelling::{Reading, Spelling};
+use super::seen::{Open, Seen};
+use super::spelling::{Progress, Reading, Spelling};
 use crate::secrets::SHORTEST_TOLD_APART;
 
 /// So much of a value's beginning decides where a closer look is taken, in bytes. More would make the filter fuller and
@@ -32,7 +33,7 @@ pub struct Needles {
     stride: usize,
     /// Those that some spelling begins with.
     beginnings: Filter<BEGINNINGS>,
-    /// Which spellings of which values each byte begins: bit `7 * value + spelling`.
+    /// Which forms each byte begins: a bit for each of them.
     first: Zeroizing<[u16; 256]>,
 }
 
@@ -57,7 +58,7 @@ impl Needles {
         };
         for (n, value) in needles.values.clone().iter().enumerate() {
             for (m, spelling) in Spelling::ALL.into_iter().enumerate() {
-                needles.learn(1 << (n * Spelling::ALL.len() + m), spelling, value);
+                needles.learn(n * Spelling::ALL.len() + m, spelling, value);
             }
         }
         Some(needles)
@@ -68,19 +69,10 @@ impl Needles {
         self.values.iter().map(|value| value.as_slice()).eq(searched(secret, rendered))
     }
 
-    /// Reports every place at which a value stands whole, in order of their beginnings, and returns from where on `text`
-    /// may be the beginning of one; its length when nowhere.
-    pub fn search(&self, text: &[u8], mut found: impl FnMut(Range<usize>)) -> usize {
-        let mut live = text.len();
-        let mut look = |start: usize| {
-            let (length, begun) = self.read(&text[start..]);
-            if let Some(length) = length {
-                found(start..start + length);
-            }
-            if begun {
-                live = live.min(start);
-            }
-        };
+    /// Looks for values that begin at `from` or behind it.
+    pub(super) fn search(&self, text: &[u8], from: usize, seen: &mut Seen) {
+        let mut look = |start: usize| self.begin(text, from + start, seen);
+        let text = &text[from..];
         let begins = |start: &usize| text[*start..].first_chunk().is_some_and(|run| self.beginnings.may_have(*run));
         let (stride, mut n) = (self.stride, 0);
         while n < text.len() / stride {
@@ -98,7 +90,11 @@ impl Needles {
         }
         let last = text.len().saturating_sub(RUN - 1)..text.len();
         last.for_each(look);
-        live
+    }
+
+    /// Goes on with what had begun in the text before there was more of it.
+    pub(super) fn go_on(&self, text: &[u8], seen: &mut Seen) {
+        seen.open.retain_mut(|open| self.read(text, open, &mut seen.places));
     }
 
     /// How many chunks of a stride come before the first group of them that has to be looked at. All of a clean answer goes
@@ -123,35 +119,44 @@ impl Needles {
 
     /// Whether a field's name, which has no upper case, has a value in it.
     pub fn stand_in_name(&self, name: &str) -> bool {
-        let mut there = memchr::memmem::find(name.as_bytes(), &self.lower).is_some();
-        self.search(name.as_bytes(), |_| there = true);
-        there
+        let mut seen = Seen::default();
+        self.search(name.as_bytes(), 0, &mut seen);
+        !seen.places.is_empty() || memchr::memmem::find(name.as_bytes(), &self.lower).is_some()
     }
 
-    /// The longest value that `text` begins with, and whether it may be the beginning of a longer one.
-    fn read(&self, text: &[u8]) -> (Option<usize>, bool) {
-        let (mut longest, mut begun) = (None, false);
-        let mut likely = text.first().map_or(0, |byte| self.first[usize::from(*byte)]);
-        while likely != 0 {
-            let n = likely.trailing_zeros() as usize;
-            likely &= likely - 1;
-            let (value, spelling) = (&self.values[n / Spelling::ALL.len()], Spelling::ALL[n % Spelling::ALL.len()]);
-            match spelling.read(value, text) {
-                Reading::Other => {}
-                Reading::Begun => begun = true,
-                Reading::Whole(length) => longest = longest.max(Some(length)),
+    /// Reads every form that the text at `start` may be the beginning of.
+    fn begin(&self, text: &[u8], start: usize, seen: &mut Seen) {
+        let mut forms = self.first[usize::from(text[start])];
+        while forms != 0 {
+            let mut open = Open { start, form: forms.trailing_zeros() as usize, progress: Progress::default() };
+            if self.read(text, &mut open, &mut seen.places) {
+                seen.open.push(open);
+            }
+            forms &= forms - 1;
+        }
+    }
+
+    /// Whether it is still open. A value that is there whole becomes one of `places`.
+    fn read(&self, text: &[u8], open: &mut Open, places: &mut Vec<Range<usize>>) -> bool {
+        let (value, spelling) =
+            (&self.values[open.form / Spelling::ALL.len()], Spelling::ALL[open.form % Spelling::ALL.len()]);
+        match spelling.read(value, &text[open.start..], &mut open.progress) {
+            Reading::Other => false,
+            Reading::Begun => true,
+            Reading::Whole(length) => {
+                places.push(open.start..open.start + length);
+                false
             }
         }
-        (longest, begun)
     }
 
-    /// `bit`: the one of `first`.
-    fn learn(&mut self, bit: u16, spelling: Spelling, value: &[u8]) {
+    /// A form is a value in a spelling; its number counts the spellings of one value and then those of the next.
+    fn learn(&mut self, form: usize, spelling: Spelling, value: &[u8]) {
         let units = spelling.units(value).min(self.stride + RUN);
         let texts: Vec<_> = (0..units).map(|unit| spelling.texts(value, unit)).collect();
         for text in &texts[0] {
-            self.first[usize::from(text[0].to_ascii_lowercase())] |= bit;
-            self.first[usize::from(text[0].to_ascii_uppercase())] |= bit;
+            self.first[usize::from(text[0].to_ascii_lowercase())] |= 1 << form;
+            self.first[usize::from(text[0].to_ascii_uppercase())] |= 1 << form;
         }
         for (unit, own) in texts.iter().enumerate() {
             for text in own {

@@ -1,7 +1,7 @@
 //! The ways in which a value may be written, and reading text in each of them.
 
-/// One way of writing a value. Each is read from left to right without ever going back, so that the cost of a look is
-/// bounded by the value's length.
+/// One way of writing a value. Each is read from left to right without ever going back, so that what a reading costs is
+/// bounded by the value's length, in however many pieces the text comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
     /// As it is.
@@ -28,6 +28,13 @@ pub(super) enum Reading {
     Whole(usize),
 }
 
+/// How far a value has been read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    units: usize,
+    bytes: usize,
+}
+
 impl Spelling {
     pub(super) const ALL: [Spelling; 7] = [
         Spelling::Raw,
@@ -39,14 +46,16 @@ impl Spelling {
         Spelling::Base64(2),
     ];
 
-    /// Reads the value at the beginning of `text`.
-    pub(super) fn read(self, value: &[u8], text: &[u8]) -> Reading {
+    /// Reads the value at the beginning of `text`, of which so much has been read before.
+    pub(super) fn read(self, value: &[u8], text: &[u8], progress: &mut Progress) -> Reading {
         match self {
-            Spelling::Raw => read_raw(value, text),
-            Spelling::Percent => read_units(value, text, percent),
-            Spelling::Json => read_units(value, text, json),
-            Spelling::Hex => read_units(value, text, hex),
-            Spelling::Base64(before) => read_base64(value, before, text),
+            Spelling::Raw => read(value.iter(), text, progress, |byte, text| raw(*byte, text)),
+            Spelling::Percent => read(value.iter(), text, progress, |byte, text| percent(*byte, text)),
+            Spelling::Json => read(value.iter(), text, progress, |byte, text| json(*byte, text)),
+            Spelling::Hex => read(value.iter(), text, progress, |byte, text| hex(*byte, text)),
+            Spelling::Base64(before) => {
+                read(0..self.units(value), text, progress, |unit, text| base64(sextet(value, before, unit), text))
+            }
         }
     }
 
@@ -82,37 +91,44 @@ impl Spelling {
                 texts
             }
             Spelling::Base64(before) => {
-                let (bits, known) = sextet(value, before, first(before) + unit);
+                let (bits, known) = sextet(value, before, unit);
                 (0..=127).filter(|c| six_bits(*c).is_some_and(|six| six & known == bits)).map(|c| vec![c]).collect()
             }
         }
     }
 }
 
-fn read_raw(value: &[u8], text: &[u8]) -> Reading {
-    if text.starts_with(value) {
-        Reading::Whole(value.len())
-    } else if value.starts_with(text) {
-        Reading::Begun
-    } else {
-        Reading::Other
-    }
-}
-
-/// What text is of one byte of the value: so many bytes of it, or `None` when it ends too early.
+/// What text is of one unit of the value: so many bytes of it, or `None` when it ends too early.
 type Unit = Result<Option<usize>, Mismatch>;
 struct Mismatch;
 
-fn read_units(value: &[u8], text: &[u8], unit: fn(u8, &[u8]) -> Unit) -> Reading {
-    let mut at = 0;
-    for byte in value {
-        match unit(*byte, text.get(at..).unwrap_or_default()) {
-            Ok(Some(took)) => at += took,
-            Ok(None) => return Reading::Begun,
+/// Goes on with the units that are left.
+fn read<T>(
+    units: impl Iterator<Item = T>,
+    text: &[u8],
+    progress: &mut Progress,
+    unit: impl Fn(T, &[u8]) -> Unit,
+) -> Reading {
+    let mut bytes = progress.bytes;
+    for (read, next) in units.enumerate().skip(progress.units) {
+        match unit(next, text.get(bytes..).unwrap_or_default()) {
+            Ok(Some(took)) => bytes += took,
+            Ok(None) => {
+                *progress = Progress { units: read, bytes };
+                return Reading::Begun;
+            }
             Err(Mismatch) => return Reading::Other,
         }
     }
-    Reading::Whole(at)
+    Reading::Whole(bytes)
+}
+
+fn raw(byte: u8, text: &[u8]) -> Unit {
+    match text {
+        [] => Ok(None),
+        [first, ..] if *first == byte => Ok(Some(1)),
+        _ => Err(Mismatch),
+    }
 }
 
 fn percent(byte: u8, text: &[u8]) -> Unit {
@@ -160,27 +176,23 @@ fn hex(byte: u8, text: &[u8]) -> Unit {
     }
 }
 
-/// From the first character that holds bits of the value alone to the last that holds any. The one before these has two or
-/// four bits of the value's first byte, and so many beginnings that text would be held back for it all the time.
-fn read_base64(value: &[u8], before: usize, text: &[u8]) -> Reading {
-    let units = Spelling::Base64(before).units(value);
-    for unit in 0..units {
-        let Some(character) = text.get(unit) else { return Reading::Begun };
-        let (bits, known) = sextet(value, before, first(before) + unit);
-        if six_bits(*character).is_none_or(|six| six & known != bits) {
-            return Reading::Other;
-        }
+fn base64((bits, known): (u8, u8), text: &[u8]) -> Unit {
+    match text {
+        [] => Ok(None),
+        [character, ..] if six_bits(*character).is_some_and(|six| six & known == bits) => Ok(Some(1)),
+        _ => Err(Mismatch),
     }
-    Reading::Whole(units)
 }
 
-/// The first character that is the value's alone.
+/// A value is read from the first character that holds bits of it alone to the last that holds any. The one before these
+/// has two or four bits of the value's first byte, and so many beginnings that text would be held back for it all the time.
 fn first(before: usize) -> usize {
     (8 * before).div_ceil(6)
 }
 
-/// The bits of character `at` that the value decides when `before` bytes stand before it, and which they are.
-fn sextet(value: &[u8], before: usize, at: usize) -> (u8, u8) {
+/// The bits of a character that the value decides when `before` bytes stand before it, and which they are.
+fn sextet(value: &[u8], before: usize, unit: usize) -> (u8, u8) {
+    let at = first(before) + unit;
     let byte = |at: usize| at.checked_sub(before).and_then(|at| value.get(at)).copied();
     let (first, second) = (byte(6 * at / 8), byte(6 * at / 8 + 1));
     let cut = |first: u8, second: u8| (u16::from_be_bytes([first, second]) >> (10 - 6 * at % 8) & 63) as u8;
@@ -201,6 +213,8 @@ fn six_bits(character: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -208,23 +222,32 @@ mod tests {
 
     const VALUE: &[u8] = b"s3 cr%t\"\\/\t+k";
 
-    /// Every beginning is one, the whole is the whole, and each changed character makes it something else.
+    fn read(spelling: Spelling, text: &[u8]) -> Reading {
+        spelling.read(VALUE, text, &mut Progress::default())
+    }
+
+    /// Every beginning is one, the whole is the whole, whether it is read at once or goes on with each byte; and each
+    /// changed character makes it something else.
     fn reads(spelling: Spelling, text: &str) {
         let text = text.as_bytes();
+        let mut progress = Progress::default();
         for end in 0..text.len() {
+            let begun = &text[..end];
+            assert_eq!(read(spelling, begun), Reading::Begun, "{spelling:?} {}", begun.escape_ascii());
             assert_eq!(
-                spelling.read(VALUE, &text[..end]),
+                spelling.read(VALUE, begun, &mut progress),
                 Reading::Begun,
                 "{spelling:?} {}",
-                text[..end].escape_ascii()
+                begun.escape_ascii()
             );
         }
         let more = [text, b"!"].concat();
-        assert_eq!(spelling.read(VALUE, &more), Reading::Whole(text.len()), "{spelling:?} {}", text.escape_ascii());
+        assert_eq!(read(spelling, &more), Reading::Whole(text.len()), "{spelling:?} {}", text.escape_ascii());
+        assert_eq!(spelling.read(VALUE, &more, &mut progress), Reading::Whole(text.len()), "{spelling:?} bytewise");
         for at in 0..text.len() {
             let mut other = text.to_vec();
             other[at] = b'~';
-            assert_eq!(spelling.read(VALUE, &other), Reading::Other, "{spelling:?} {}", other.escape_ascii());
+            assert_eq!(read(spelling, &other), Reading::Other, "{spelling:?} {}", other.escape_ascii());
         }
     }
 
@@ -242,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_been_read_is_not_read_again() {
+        let text = "%73%33%20%63%72%25%74%22%5c%2f%09%2b%6b".as_bytes();
+        let (mut progress, looks) = (Progress::default(), Cell::new(0));
+        for end in 1..=text.len() {
+            super::read(VALUE.iter(), &text[..end], &mut progress, |byte, text| {
+                looks.set(looks.get() + 1);
+                percent(*byte, text)
+            });
+        }
+        // One with each byte, and one at the end of each unit but the last.
+        assert_eq!(looks.get(), text.len() + VALUE.len() - 1);
+    }
+
+    #[test]
     fn f27_base64_is_read_wherever_it_begins() {
         for before in 0..3 {
             for after in ["", "x", "yz", "\u{7f}zyx"] {
@@ -249,9 +286,9 @@ mod tests {
                 let units = Spelling::Base64(before).units(VALUE);
                 for text in [STANDARD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole)] {
                     let at = &text.as_bytes()[first(before)..];
-                    assert_eq!(Spelling::Base64(before).read(VALUE, at), Reading::Whole(units), "{before} {text}");
-                    assert_eq!(Spelling::Base64(before).read(VALUE, &at[..units - 1]), Reading::Begun);
-                    assert_eq!(Spelling::Base64((before + 1) % 3).read(VALUE, at), Reading::Other);
+                    assert_eq!(read(Spelling::Base64(before), at), Reading::Whole(units), "{before} {text}");
+                    assert_eq!(read(Spelling::Base64(before), &at[..units - 1]), Reading::Begun);
+                    assert_eq!(read(Spelling::Base64((before + 1) % 3), at), Reading::Other);
                 }
             }
         }

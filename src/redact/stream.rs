@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::needles::Needles;
+use super::seen::Seen;
 use super::{Reflected, Watch};
 
 /// What takes the place of each byte of a secret.
@@ -15,52 +16,61 @@ const MASK: u8 = b'*';
 #[derive(Debug)]
 pub struct Stream {
     watch: Watch,
-    held: Bytes,
-    /// So much at the beginning of what is held belongs to a secret that has been found.
-    covered: usize,
+    held: BytesMut,
+    /// In what is held.
+    seen: Seen,
     found: bool,
 }
 
 impl Stream {
     pub fn new(watch: Watch) -> Stream {
-        Stream { watch, held: Bytes::new(), covered: 0, found: false }
+        Stream { watch, held: BytesMut::new(), seen: Seen::default(), found: false }
     }
 
     /// Takes a piece and returns what may go on: as it came when nothing is found and nothing is held.
+    ///
+    /// What is held is not looked at again: each byte costs the same, in however small pieces it comes.
     pub fn push(&mut self, piece: Bytes) -> Result<Bytes, Reflected> {
-        let text = match (self.held.is_empty(), piece.is_empty()) {
-            (_, true) => return Ok(piece),
-            (true, _) => piece,
-            (false, _) => Bytes::from([&self.held[..], &piece].concat()),
+        let before = self.held.len();
+        let known = self.seen.places.len();
+        let text = if before == 0 {
+            &piece
+        } else {
+            self.held.extend_from_slice(&piece);
+            &self.held[..]
         };
-        let mut places = Vec::new();
-        let live = self.watch.needles.search(&text, |place| places.push(place));
-        if places.is_empty() && self.covered == 0 && live == text.len() {
-            self.held = Bytes::new();
-            return Ok(text);
-        }
-        if !places.is_empty() {
+        self.watch.needles.go_on(text, &mut self.seen);
+        self.watch.needles.search(text, before, &mut self.seen);
+        let live = self.seen.live(text.len());
+        if self.seen.places.len() > known {
             self.found = true;
             self.watch.allow()?;
         }
-        // A secret that begins in what is held is found again when more has come.
-        places.retain(|place| place.start < live);
-        let covered = places.iter().map(|place| place.end).fold(self.covered, usize::max);
-        places.push(0..self.covered);
-        let out = mask(text.slice(..live), places);
-        self.held = text.slice(live..);
-        self.covered = covered.saturating_sub(live);
-        Ok(out)
+        let decided = self.take(piece, live);
+        let decided = mask(decided, &self.seen.places);
+        self.seen.leave(live);
+        Ok(decided)
+    }
+
+    /// The text up to `live`; what is behind it is held.
+    fn take(&mut self, mut piece: Bytes, live: usize) -> Bytes {
+        if self.held.is_empty() {
+            let decided = piece.split_to(live);
+            self.held.extend_from_slice(&piece);
+            return decided;
+        }
+        let decided = self.held.split_to(live);
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
+        decided.freeze()
     }
 
     /// Nothing more comes: what was only begun is no secret, since its end is missing. A secret may still stand whole in what
     /// was held, where it could have been the beginning of another spelling.
     pub fn end(&mut self) -> Bytes {
-        let (held, covered) = (std::mem::take(&mut self.held), std::mem::take(&mut self.covered));
-        let mut places = Vec::new();
-        self.watch.needles.search(&held, |place| places.push(place));
-        places.push(0..covered);
-        mask(held, places)
+        let seen = std::mem::take(&mut self.seen);
+        mask(std::mem::take(&mut self.held).freeze(), &seen.places)
     }
 
     /// How many bytes are held back.
@@ -75,8 +85,8 @@ impl Stream {
 }
 
 /// The text with these places masked; places may reach beyond its end.
-fn mask(text: Bytes, places: Vec<Range<usize>>) -> Bytes {
-    if places.iter().all(|place| place.is_empty()) {
+fn mask(text: Bytes, places: &[Range<usize>]) -> Bytes {
+    if places.iter().all(|place| place.start >= text.len()) {
         return text;
     }
     let mut text = BytesMut::from(text);
@@ -89,9 +99,9 @@ fn mask(text: Bytes, places: Vec<Range<usize>>) -> Bytes {
 
 /// A text that is there whole, masked; `None` when there is nothing to mask.
 pub(super) fn mask_whole(needles: &Arc<Needles>, text: &[u8]) -> Option<Bytes> {
-    let mut places = Vec::new();
-    needles.search(text, |place| places.push(place));
-    (!places.is_empty()).then(|| mask(Bytes::copy_from_slice(text), places))
+    let mut seen = Seen::default();
+    needles.search(text, 0, &mut seen);
+    (!seen.places.is_empty()).then(|| mask(Bytes::copy_from_slice(text), &seen.places))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::redact::spelling::{Reading, Spelling};
+use crate::redact::spelling::{Progress, Reading, Spelling};
 
 const SECRET: &str = "sk-live_4f\"9/a\\b+c%d";
 
@@ -137,7 +137,9 @@ fn places(values: &[&str], text: &[u8]) -> Vec<bool> {
     for start in 0..text.len() {
         for value in values {
             for spelling in Spelling::ALL {
-                if let Reading::Whole(length) = spelling.read(value.as_bytes(), &text[start..]) {
+                if let Reading::Whole(length) =
+                    spelling.read(value.as_bytes(), &text[start..], &mut Progress::default())
+                {
                     masked[start..start + length].fill(true);
                 }
             }
@@ -149,8 +151,11 @@ fn places(values: &[&str], text: &[u8]) -> Vec<bool> {
 /// From where on a text may be the beginning of a value, by the same.
 fn live(values: &[&str], text: &[u8]) -> usize {
     let begins = |start: &usize| {
-        let begun =
-            |value: &&str| Spelling::ALL.iter().any(|s| s.read(value.as_bytes(), &text[*start..]) == Reading::Begun);
+        let begun = |value: &&str| {
+            Spelling::ALL
+                .iter()
+                .any(|s| s.read(value.as_bytes(), &text[*start..], &mut Progress::default()) == Reading::Begun)
+        };
         values.iter().any(begun)
     };
     (0..text.len()).find(begins).unwrap_or(text.len())
