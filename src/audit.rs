@@ -1,5 +1,6 @@
 //! The audit trail: exactly one JSON line a call, through a bounded queue that never blocks one.
 
+mod line;
 pub mod record;
 mod visible;
 pub mod writer;

@@ -2,47 +2,32 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{KubernetesSettings, Source};
+mod body;
+mod certificate;
+mod pod;
+mod token;
 
-/// A ServiceAccount token by its looks; nobody signed it.
-pub fn mint(claims: &Value) -> String {
-    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
-    format!("{}.{}.{}", part(r#"{"alg":"RS256","kid":"k"}"#), part(&claims.to_string()), part("not a signature"))
-}
-
-/// A token for `system:serviceaccount:NAMESPACE:NAME` and the audience `veilwarden`; the same inputs make the same token.
-pub fn mint_for(namespace: &str, name: &str) -> String {
-    let sub = format!("system:serviceaccount:{namespace}:{name}");
-    mint(&json!({"iss": "https://kubernetes.default.svc", "sub": sub, "aud": ["veilwarden"], "exp": in_an_hour()}))
-}
-
-/// Constant for the life of the process.
-pub fn in_an_hour() -> u64 {
-    static NOW: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    NOW.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()) + 3600
-}
+use super::Source;
+use body::{Played, Script};
+pub use certificate::Certificate;
+use certificate::tls;
+pub use pod::{Pod, settings};
+pub use token::{in_an_hour, mint, mint_for};
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -66,15 +51,6 @@ pub enum Play {
 
 pub fn refused(error: &str) -> Play {
     Play::Status(json!({"user": {}, "error": error}))
-}
-
-/// Which certificate the server shows; only `Good` verifies.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Certificate {
-    Good,
-    OtherCa,
-    WrongName,
-    Expired,
 }
 
 /// One request as the server saw it.
@@ -166,74 +142,7 @@ impl Drop for PlayedApiServer {
     }
 }
 
-/// In-cluster files beside a played API server, and settings that point there.
-pub struct Pod {
-    pub dir: tempfile::TempDir,
-    pub settings: KubernetesSettings,
-}
-
-impl Pod {
-    pub fn beside(server: &PlayedApiServer) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (token_path, ca_path) = (dir.path().join("token"), dir.path().join("ca.crt"));
-        std::fs::write(&token_path, mint(&json!({"sub": "system:serviceaccount:veilwarden:veilwarden"}))).unwrap();
-        std::fs::write(&ca_path, &server.ca).unwrap();
-        let settings = KubernetesSettings { api_server: Some(server.url()), ..settings(token_path, ca_path) };
-        Self { dir, settings }
-    }
-}
-
-/// The defaults, but with a deadline and a cap that are not in the way on a busy machine.
-pub fn settings(token_path: PathBuf, ca_path: PathBuf) -> KubernetesSettings {
-    KubernetesSettings {
-        cluster: None,
-        validate_method: super::ValidateMethod::TokenReview,
-        issuer: None,
-        max_token_age: Duration::from_secs(25 * 3600),
-        clusters: Vec::new(),
-        api_server: None,
-        kubeconfig: None,
-        context: None,
-        token_path,
-        ca_path,
-        audience: "veilwarden".into(),
-        require_audience: true,
-        cache_ttl: Duration::from_secs(30),
-        negative_cache_ttl: Duration::from_secs(5),
-        cache_entries: 1000,
-        timeout: Duration::from_secs(20),
-        max_reviews_per_second: std::num::NonZeroU32::new(10_000).unwrap(),
-        pods: None,
-    }
-}
-
 pub const PEER: Source = Source::Ip(IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3)));
-
-fn tls(certificate: Certificate) -> (TlsAcceptor, String) {
-    let authority = || {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        (Issuer::new(params, key), pem)
-    };
-    let ((issuer, trusted), (other, _)) = (authority(), authority());
-    let issuer = if certificate == Certificate::OtherCa { other } else { issuer };
-    let name = if certificate == Certificate::WrongName { "127.0.0.2" } else { "127.0.0.1" };
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    if certificate == Certificate::Expired {
-        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2020, 2, 1));
-    }
-    let key = KeyPair::generate().unwrap();
-    let leaf = params.signed_by(&key, &issuer).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), trusted)
-}
 
 async fn listen(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     // Dropped with this task, and every connection with it.
@@ -318,52 +227,4 @@ pub fn honest(review: &Value) -> Value {
             },
         },
     })
-}
-
-struct Played {
-    script: Script,
-    shared: Arc<Shared>,
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-enum Script {
-    Whole(Bytes),
-    Trickle(Bytes),
-    CutOff(Bytes),
-    Flood(usize),
-    Fail,
-    End,
-}
-
-impl http_body::Body for Played {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        const CHUNK: usize = 64 * 1024;
-        if let Some(pause) = &mut self.pause {
-            std::task::ready!(pause.as_mut().poll(cx));
-            self.pause = None;
-        }
-        let (chunk, next) = match std::mem::replace(&mut self.script, Script::End) {
-            Script::Whole(all) => (all, Script::End),
-            Script::CutOff(mut all) => (all.split_to(all.len() / 2), Script::Fail),
-            Script::Fail => return Poll::Ready(Some(Err(std::io::Error::other("cut off")))),
-            Script::Trickle(mut rest) if !rest.is_empty() => {
-                self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(20))));
-                (rest.split_to(1), Script::Trickle(rest))
-            }
-            Script::Flood(left) if left > 0 => {
-                let size = left.min(CHUNK);
-                (Bytes::from(vec![b' '; size]), Script::Flood(left - size))
-            }
-            Script::Trickle(_) | Script::Flood(_) | Script::End => return Poll::Ready(None),
-        };
-        self.script = next;
-        self.shared.sent.fetch_add(chunk.len(), Ordering::Relaxed);
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
 }

@@ -13,18 +13,15 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::guard::{Consent, Own};
+use super::race::race;
 use super::resolve::Resolver;
 use super::stream::{Io, Stream};
 use crate::error::Fault;
 use crate::gate::deadline::timeout;
 use crate::route::{Entry, Http2, Route, Scheme};
-
-/// The next address is tried when one has not answered for so long (RFC 8305 section 5).
-const STAGGER: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -252,31 +249,6 @@ fn server_name(route: &Route) -> Option<ServerName<'static>> {
     }
 }
 
-/// Connects to the first address that answers, starting the next one when the last takes long or fails.
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut attempts = JoinSet::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let mut waiting = addresses.into_iter();
-    loop {
-        match waiting.next() {
-            Some(address) => drop(attempts.spawn(TcpStream::connect(address))),
-            None if attempts.is_empty() => return Err(failure),
-            None => {}
-        }
-        let more = waiting.len() > 0;
-        let finished = if more {
-            tokio::time::timeout(STAGGER, attempts.join_next()).await
-        } else {
-            Ok(attempts.join_next().await)
-        };
-        match finished {
-            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
-            Ok(Some(Ok(Err(error)))) => failure = error,
-            Ok(Some(Err(_)) | None) | Err(_) => {}
-        }
-    }
-}
-
 impl tower_service::Service<Uri> for Dialer {
     type Response = TokioIo<Stream>;
     type Error = DialError;
@@ -289,29 +261,5 @@ impl tower_service::Service<Uri> for Dialer {
     fn call(&mut self, _: Uri) -> Self::Future {
         let plan = Arc::clone(&self.0);
         Box::pin(async move { plan.open_in_time().await.map(TokioIo::new) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpSocket;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn k21_an_address_that_does_not_answer_is_not_waited_for() {
-        // Its queue is full, and nobody accepts: further SYNs are dropped, as in a black hole.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let hole = socket.listen(1).unwrap();
-        let silent = hole.local_addr().unwrap();
-        let mut queued = Vec::new();
-        while let Ok(stream) = tokio::time::timeout(STAGGER, TcpStream::connect(silent)).await {
-            queued.push(stream);
-        }
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let good = listener.local_addr().unwrap();
-        let connected = race(vec![silent, good]).await.unwrap();
-        assert_eq!(connected.peer_addr().unwrap(), good);
     }
 }

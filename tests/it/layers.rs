@@ -91,7 +91,7 @@ fn heavy_dependencies_have_their_doors() {
         ("serde_saphyr", &["config/", "policy/loader"]),
         ("hyper_util::client", &["upstream", "client"]),
         ("moka::", &["authn/", "limits/", "secrets/", "ca.rs"]),
-        ("rcgen::", &["ca/", "authn/played.rs", "client/played.rs"]),
+        ("rcgen::", &["ca/", "authn/played/", "client/played.rs"]),
         ("x509_parser", &["ca/"]),
         (".credential()", &["stages/", "pipeline.rs"]),
         ("upstreams.relay(", &["server/forward/relay.rs"]),

@@ -1,11 +1,14 @@
 //! Turns the interpreter's syntax tree into the loader's facts.
 
-use regorus::Value;
 use regorus::unstable as ast;
 use regorus::unstable::{AssignOp, Expr, Literal, Query, Ref, RuleAssign, RuleHead, Span};
 
 use crate::policy::loader::Place;
 use crate::policy::loader::program::{Call, Import, Kind, Module, Reference, Rule, Step, constant};
+
+mod path;
+
+use path::{chain, constant_path, place, root};
 
 /// The facts of one module.
 pub(super) fn module(file: &str, module: &ast::Module) -> Module {
@@ -263,60 +266,6 @@ impl Facts {
     }
 }
 
-/// The parts of `a.b["c"][d]`; `None` when it does not begin with a name.
-fn chain(mut expr: &Expr) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
-    loop {
-        match expr {
-            Expr::Var { span, .. } => {
-                steps.push(Step::Name(span.text().to_owned(), place(span)));
-                steps.reverse();
-                return Some(steps);
-            }
-            Expr::RefDot { refr, field: (span, name), .. } => {
-                steps.push(named(name, span));
-                expr = refr;
-            }
-            Expr::RefBrack { refr, index, .. } => {
-                steps.push(step(index));
-                expr = refr;
-            }
-            _ => return None,
-        }
-    }
-}
-
-fn root(mut expr: &Expr) -> &Expr {
-    while let Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } = expr {
-        expr = refr;
-    }
-    expr
-}
-
-fn step(index: &Expr) -> Step {
-    match index {
-        Expr::String { span, value, .. } | Expr::RawString { span, value, .. } => named(value, span),
-        Expr::Number { span, .. } | Expr::Bool { span, .. } | Expr::Null { span, .. } => Step::Constant(place(span)),
-        _ => Step::Open,
-    }
-}
-
-fn named(name: &Value, span: &Span) -> Step {
-    match name {
-        Value::String(name) => Step::Name(name.to_string(), place(span)),
-        _ => Step::Constant(place(span)),
-    }
-}
-
-/// A string, or an array of constants, as the steps it stands for in `object.get`.
-fn constant_path(key: &Expr) -> Option<Vec<Step>> {
-    let steps = match key {
-        Expr::Array { items, .. } => items.iter().map(|item| step(item)).collect(),
-        other => vec![step(other)],
-    };
-    steps.iter().all(|step| !matches!(step, Step::Open)).then_some(steps)
-}
-
 fn no_boolean(value: &Expr) -> Option<&'static str> {
     Some(match value {
         Expr::String { .. } | Expr::RawString { .. } => "a string",
@@ -327,8 +276,4 @@ fn no_boolean(value: &Expr) -> Option<&'static str> {
         Expr::Object { .. } | Expr::ObjectCompr { .. } => "an object",
         _ => return None,
     })
-}
-
-fn place(span: &Span) -> Place {
-    Place { line: span.line, column: span.col }
 }
