@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use connections::{Connections, Seat};
 pub use rate::Rate;
 pub use shares::{Share, Shares};
+pub use who::Who;
 
 /// What was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -11,6 +11,7 @@ mod hosts;
 mod line;
 mod pool;
 mod race;
+mod recent;
 mod resolve;
 mod shared;
 mod stream;
@@ -28,8 +29,10 @@ use http::{Request, Response, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
+use crate::authn::Identity;
 use crate::error::{Error, Fault};
 use crate::gate::deadline::timeout_at;
+use crate::limits::Who;
 use crate::metrics::Metrics;
 use crate::redact;
 use crate::request::trailers;
@@ -121,7 +124,7 @@ impl Upstreams {
         }
         frame(&mut request);
         let sent = Instant::now();
-        let mut answer = upstream.ask(request, &progress, timeouts).await?;
+        let mut answer = upstream.ask(&outgoing.caller, request, &progress, timeouts).await?;
         metrics.upstream_answered(outgoing.route.label(), sent.elapsed());
         answer::check(&answer)?;
         let announced = accepted.then(|| trailers::announced(answer.headers())).flatten();
@@ -149,6 +152,7 @@ impl Upstream {
 
     async fn ask(
         &self,
+        caller: &Identity,
         mut request: Request<Box<Upload>>,
         progress: &Progress,
         timeouts: Timeouts,
@@ -173,7 +177,8 @@ impl Upstream {
             }
         }
         // Boxed, as few calls need it whose upstream speaks HTTP/1.1.
-        Ok(Body::of(Box::pin(self.shared.ask(request, progress, timeouts)).await?))
+        let who = Who::of(caller);
+        Ok(Body::of(Box::pin(self.shared.ask(&who, request, progress, timeouts)).await?))
     }
 
     /// A new connection; `None` when the upstream would now rather speak HTTP/2 on it.

@@ -56,7 +56,7 @@ impl<B> Authenticated<B> {
             None => None,
         };
         call.trailers.forbid(self.credential);
-        Ok(Authorized::new(call, route, websocket))
+        Ok(Authorized::new(call, route, websocket, self.identity))
     }
 
     /// What CONNECT asks for. Its host and port have to be a route's. Policy judges it only when the route passes the

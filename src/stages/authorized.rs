@@ -8,6 +8,7 @@ use http::header::HOST;
 use super::prepared::Prepared;
 use super::received::Received;
 use super::websocket::WebSocket;
+use crate::authn::Identity;
 use crate::error::Error;
 use crate::policy::PolicyEngine;
 use crate::redact::{self, Redaction, Watch};
@@ -27,11 +28,17 @@ pub struct Authorized<B> {
     call: Box<Received<B>>,
     route: Arc<Route>,
     websocket: Option<Box<WebSocket>>,
+    caller: Arc<Identity>,
 }
 
 impl<B> Authorized<B> {
-    pub(super) fn new(call: Box<Received<B>>, route: Arc<Route>, websocket: Option<Box<WebSocket>>) -> Self {
-        Authorized { call, route, websocket }
+    pub(super) fn new(
+        call: Box<Received<B>>,
+        route: Arc<Route>,
+        websocket: Option<Box<WebSocket>>,
+        caller: Arc<Identity>,
+    ) -> Self {
+        Authorized { call, route, websocket, caller }
     }
 
     /// Fetches the secret and puts it in, last of all, after the caller's own copies of the field are gone.
@@ -52,7 +59,7 @@ impl<B> Authorized<B> {
             }
             websocket.handshake().ask(headers);
         }
-        Ok(Prepared::new(self.call, self.route, self.websocket, watch))
+        Ok(Prepared::new(self.call, self.route, self.websocket, watch, self.caller))
     }
 }
 

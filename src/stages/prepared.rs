@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::received::Received;
 use super::websocket::WebSocket;
+use crate::authn::Identity;
 use crate::error::Error;
 use crate::redact::Watch;
 use crate::request::Trailers;
@@ -20,6 +21,7 @@ pub struct Prepared<B> {
     route: Arc<Route>,
     websocket: Option<Box<WebSocket>>,
     watch: Option<Watch>,
+    caller: Arc<Identity>,
 }
 
 /// What goes on the wire.
@@ -34,6 +36,8 @@ pub struct Outgoing<B> {
     pub websocket: Option<Box<WebSocket>>,
     /// What the answer is searched for.
     pub watch: Option<Watch>,
+    /// Whose connections it may go by.
+    pub caller: Arc<Identity>,
 }
 
 impl<B> Prepared<B> {
@@ -42,8 +46,9 @@ impl<B> Prepared<B> {
         route: Arc<Route>,
         websocket: Option<Box<WebSocket>>,
         watch: Option<Watch>,
+        caller: Arc<Identity>,
     ) -> Self {
-        Prepared { call, route, websocket, watch }
+        Prepared { call, route, websocket, watch, caller }
     }
 
     pub fn route(&self) -> &Arc<Route> {
@@ -57,13 +62,13 @@ impl<B> Prepared<B> {
 
     /// Takes the call apart for sending: path and query are, byte for byte, those that policy saw.
     pub fn into_outgoing(self) -> Result<Outgoing<B>, Error> {
-        let Prepared { call, route, websocket, watch } = self;
+        let Prepared { call, route, websocket, watch, caller } = self;
         let Received { method, path, query, headers, trailers, body, .. } = *call;
         let text = match query {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         let target = PathAndQuery::try_from(text).map_err(|_| Error::Internal("a canonical target is no URI"))?;
-        Ok(Outgoing { method, target, headers, trailers, body, route, websocket, watch })
+        Ok(Outgoing { method, target, headers, trailers, body, route, websocket, watch, caller })
     }
 }

@@ -81,6 +81,7 @@ struct Plan {
     resolver: Resolver,
     consent: Consent,
     security: Security,
+    http2_in_clear: bool,
     connect: Duration,
     idle: Duration,
     /// What the last connection speaks, as far as it is known.
@@ -135,6 +136,7 @@ impl Dialer {
             resolver: means.resolver.clone(),
             consent: Consent::of(route, means.own.clone()),
             security,
+            http2_in_clear: route.scheme == Scheme::Http && route.http2 == Http2::Only,
             connect: route.timeouts.connect,
             idle: route.timeouts.idle,
             http1: AtomicBool::new(match route.http2 {
@@ -166,7 +168,7 @@ impl Dialer {
     pub async fn connect(&self) -> Result<Stream, DialError> {
         let plan = &self.0;
         let tcp = timeout(plan.connect, plan.connect()).await.unwrap_or(Err(DialError::Timeout))?;
-        Ok(Stream::new(Io::Plain(tcp), plan.idle))
+        Ok(Stream::new(Io::Plain(tcp), plan.idle, false))
     }
 
     /// The same, secured as the route says, for HTTP/1.1 whatever the upstream would rather speak.
@@ -211,7 +213,7 @@ impl Plan {
                 Io::Tls(Box::new(tls))
             }
         };
-        Ok(Stream::new(io, self.idle))
+        Ok(Stream::new(io, self.idle, self.http2_in_clear && !http1))
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, DialError> {

@@ -13,32 +13,41 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::dial::Dialer;
+use super::recent::Recent;
 use super::upload::{Progress, Upload};
 use super::{MAX_BUFFER, POOL_IDLE, answer, fault, until_head};
 use crate::error::{Error, Fault};
+use crate::limits::Who;
 use crate::route::{Http2, Route, Scheme, Timeouts};
 
 /// What one HTTP/2 answer may be ahead of its caller.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// Hundreds of times that: callers that take nothing must not stop the answers of the others.
-const CONNECTION_WINDOW: u32 = 32 << 20;
+/// What all answers over one connection may be. Pieces of under 256 bytes that nobody has taken count as so much, too, and the
+/// library ends the connection when they come to half of this: each takes some 200 bytes of memory.
+const CONNECTION_WINDOW: u32 = 4 << 20;
 /// What is held of one body that an HTTP/2 upstream does not take.
 const SEND_BUFFER: usize = 16 << 10;
 /// An HTTP/2 connection carries many calls; whether its other end is still there is asked while any is open.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host's client for both versions.
+type Client = legacy::Client<Dialer, Box<Upload>>;
+
+/// A host's clients for both versions, one for each identity: whoever takes nothing of many answers stops or ends the connection
+/// that they come over, which must be none but his own.
 #[derive(Debug)]
 pub struct Shared {
-    client: legacy::Client<Dialer, Box<Upload>>,
+    clients: Recent<Who, Client>,
+    builder: legacy::Builder,
+    dialer: Dialer,
     scheme: UriScheme,
     authority: Authority,
 }
 
 impl Shared {
     pub fn new(route: &Route, dialer: Dialer) -> Shared {
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
             // One carries all calls; those of HTTP/1.1 find theirs in the pool from then on.
@@ -52,29 +61,30 @@ impl Shared {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .timer(TokioTimer::new())
-            .set_host(true)
-            .build(dialer);
+            .set_host(true);
         let scheme = match route.scheme {
             Scheme::Https => UriScheme::HTTPS,
             Scheme::Http => UriScheme::HTTP,
         };
         // A canonical host is an authority; the fallback would only name the pool's key.
         let authority = Authority::try_from(route.name()).unwrap_or(Authority::from_static("upstream"));
-        Shared { client, scheme, authority }
+        Shared { clients: Recent::default(), builder, dialer, scheme, authority }
     }
 
-    /// Sends a request in origin form with `Host` and waits for its answer's head.
+    /// Sends somebody's request in origin form with `Host` and waits for its answer's head.
     pub async fn ask(
         &self,
+        who: &Who,
         mut request: Request<Box<Upload>>,
         progress: &Progress,
         timeouts: Timeouts,
     ) -> Result<Response<Incoming>, Error> {
+        let client = self.clients.of(who, || self.builder.build(self.dialer.clone()));
         *request.uri_mut() = self.absolute(request.uri())?;
         // The client takes it from the URI, as `Host` or as `:authority`: with both, nginx refuses a request of HTTP/2.
         request.headers_mut().remove(HOST);
         let connection = capture_connection(&mut request);
-        let answer = self.client.request(request);
+        let answer = client.request(request);
         await_head(answer, connection, progress, timeouts).await
     }
 

@@ -18,6 +18,19 @@ use crate::gate::write_limit::WriteLimit;
 pub struct Stream {
     io: Io,
     writes: WriteLimit,
+    turns: Turns,
+}
+
+/// Who is next after a read.
+///
+/// Over HTTP/2 the library reads as long as there is something, and keeps what no call has taken yet: of interim heads (1xx), as
+/// many as come. So the calls have their turn after each read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    /// The reader, again and again.
+    Off,
+    Reader,
+    Calls,
 }
 
 #[derive(Debug)]
@@ -37,9 +50,13 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// `idle`: how long the upstream may take nothing.
-    pub(super) fn new(io: Io, idle: Duration) -> Stream {
-        Stream { io, writes: WriteLimit::new(idle) }
+    /// `idle`: how long the upstream may take nothing. `http2`: it is spoken in clear by prior knowledge.
+    pub(super) fn new(io: Io, idle: Duration, http2: bool) -> Stream {
+        let mut stream = Stream { io, writes: WriteLimit::new(idle), turns: Turns::Off };
+        if http2 || stream.is_http2() {
+            stream.turns = Turns::Reader;
+        }
+        stream
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -60,10 +77,21 @@ impl Connection for Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let stream = self.get_mut();
+        if stream.turns == Turns::Calls {
+            stream.turns = Turns::Reader;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let outcome = match &mut stream.io {
             Io::Plain(tcp) => Pin::new(&mut tcp.take(MAX_READ)).poll_read(cx, buf),
             Io::Tls(tls) => Pin::new(&mut tls.take(MAX_READ)).poll_read(cx, buf),
+        };
+        if stream.turns == Turns::Reader && buf.filled().len() > before {
+            stream.turns = Turns::Calls;
         }
+        outcome
     }
 }
 

@@ -5,6 +5,7 @@ mod floods;
 pub mod peer;
 mod faults;
 mod grpc;
+mod isolation;
 mod memory;
 pub mod raw;
 mod trailers;
