@@ -14,6 +14,7 @@ pub(crate) mod program;
 pub(crate) mod recursion;
 pub(crate) mod rules;
 mod text;
+mod unique;
 
 pub use bundle::{Bundle, Source};
 pub(crate) use problem::did_you_mean;

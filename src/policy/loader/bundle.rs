@@ -107,15 +107,15 @@ mod tests {
             ("team/deeper.rego/c.rego", "package c\n"),
             ("a_test.rego", "this is no rego"),
             ("README.md", "text"),
-            ("data.json", r#"{"grants": {"a": [1]}}"#),
-            ("team/data.yaml", "limit: 5\nnested: {a: true}\n"),
+            ("data.json", r#"{"grants": {"a": [1, -2, 0.5, null]}}"#),
+            ("team/data.yaml", "limit: 5\nnested: {a: true, b: [-1, 0.5, ~]}\n"),
             ("team/deeper.rego/data.yml", "x: 1\n"),
             ("team/other.json", "this is no json"),
         ]);
         let bundle = Bundle::read(directory.path()).expect("a bundle");
         assert_eq!(names(&bundle), ["a.rego", "b.rego", "c.rego"]);
-        let team = json!({"limit": 5, "nested": {"a": true}, "deeper.rego": {"x": 1}});
-        assert_eq!(bundle.data, json!({"grants": {"a": [1]}, "team": team}));
+        let team = json!({"limit": 5, "nested": {"a": true, "b": [-1, 0.5, null]}, "deeper.rego": {"x": 1}});
+        assert_eq!(bundle.data, json!({"grants": {"a": [1, -2, 0.5, null]}, "team": team}));
     }
 
     #[test]
@@ -185,7 +185,16 @@ mod tests {
             ("data.json", "{\n\"a\": }", "P/data.json:2:6: not valid JSON: "),
             ("data.json", "[1]", "P/data.json:1:1: a data file must hold an object"),
             ("data.yaml", "a: 1\nb: [", "P/data.yaml:2:"),
+            ("data.json", r#"{"a": 1, "a": 1}"#, "P/data.json:1:12: not valid JSON: duplicate key \"a\""),
+            (
+                "data.json",
+                r#"{"b": [{"a": {"c": 1, "\u0063": 2}}]}"#,
+                "P/data.json:1:30: not valid JSON: duplicate key \"c\"",
+            ),
             ("data.yaml", "a: 1\na: 2\n", "P/data.yaml:2:1: not valid YAML: "),
+            ("data.yaml", "b: {c: 1, \"c\": 2}\n", "P/data.yaml:1:11: not valid YAML: "),
+            ("data.yaml", "1: a\n\"1\": b\n", "P/data.yaml:1:1: not valid YAML: duplicate key \"1\""),
+            ("data.yaml", "a: .inf\n", "P/data.yaml:1:"),
             ("b/data.json", r#"{"x": 1}"#, "P/data.json: sets `data.b.x`, which another data file has already set"),
         ];
         for (name, content, expected) in cases {

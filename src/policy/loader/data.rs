@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::files::Format;
+use super::unique::Unique;
 use super::{Place, Problem};
 
 /// A data file as found.
@@ -32,7 +33,7 @@ pub(super) fn merge(files: Vec<DataFile>, problems: &mut Vec<Problem>) -> Value 
 }
 
 fn parse(file: &str, format: Format, bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let content = match format {
+    let Unique(content) = match format {
         Format::Json => serde_json::from_slice(bytes).map_err(|error| {
             let place = place(error.line() as u64, error.column() as u64);
             Problem::at(file, place, format!("not valid JSON: {error}"))

@@ -1,5 +1,5 @@
 //! What is refused about a policy's text before it is parsed: each of these the interpreter would refuse without a
-//! line, take exponentially long to parse, or lose its stack over.
+//! line, take for the end of the file, take exponentially long to parse, or lose its stack over.
 
 use super::{Place, Problem};
 
@@ -23,9 +23,23 @@ pub(super) fn check(file: &str, bytes: Vec<u8>) -> Result<String, Problem> {
         let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         Problem::at(file, end_of(&valid), "the file is not UTF-8")
     })?;
+    characters(file, &text)?;
     lines(file, &text)?;
     expressions(&text).map_err(|(place, message)| Problem::at(file, place, message))?;
     Ok(text)
+}
+
+/// Of control characters only tabs and line ends. The interpreter reads no further than a NUL, so that the rules behind
+/// it would be gone; behind a CR alone, or another that looks like a line end, a rule is still part of a comment.
+fn characters(file: &str, text: &str) -> Result<(), Problem> {
+    let is_fine = |at: usize, char| char == '\t' || char == '\n' || text[at..].starts_with("\r\n");
+    match text.char_indices().find(|(at, char)| char.is_control() && !is_fine(*at, *char)) {
+        Some((at, char)) => {
+            let message = format!("the control character U+{:04X} stands in the file", u32::from(char));
+            Err(Problem::at(file, end_of(&text[..at]), message).hint(Some("remove it".into())))
+        }
+        None => Ok(()),
+    }
 }
 
 fn lines(file: &str, text: &str) -> Result<(), Problem> {
@@ -158,6 +172,23 @@ mod tests {
         }
         let invalid = check("p.rego", b"package a\nx := \"\xff\"".to_vec()).expect_err("not UTF-8");
         assert_eq!(invalid.to_string(), "p.rego:2:7: the file is not UTF-8");
+    }
+
+    #[test]
+    fn nothing_ends_a_policy_or_a_line_where_nobody_sees_it() {
+        for (text, expected) in [
+            ("package a\nx := 1\n\0\ny := 2", "p.rego:3:1: the control character U+0000 stands in the file"),
+            ("package a\nx := \"é\0\"", "p.rego:2:8: the control character U+0000 stands in the file"),
+            ("package a # é\0\ny := 2", "p.rego:1:14: the control character U+0000 stands in the file"),
+            ("# a comment\ry := 2", "p.rego:1:12: the control character U+000D stands in the file"),
+            ("x := 1\u{b}", "p.rego:1:7: the control character U+000B stands in the file"),
+            ("# \u{1b}[8m", "p.rego:1:3: the control character U+001B stands in the file"),
+            ("# \u{7f}", "p.rego:1:3: the control character U+007F stands in the file"),
+            ("# \u{85}y := 2", "p.rego:1:3: the control character U+0085 stands in the file"),
+        ] {
+            assert_eq!(problem(text).as_deref(), Some(&*format!("{expected} (remove it)")), "{text:?}");
+        }
+        assert_eq!(problem("package a\r\n\r\n\tx := \"\\u0000\" # é\r\n"), None);
     }
 
     #[test]

@@ -200,6 +200,15 @@ fn i11_text_that_is_no_rego_v1_names_its_line() {
 }
 
 #[test]
+fn what_stands_behind_a_nul_is_never_lost() {
+    let rules = "default allow := false\nallow if count(denials) == 0\ndenials contains \"a\" if input.path == \"/a\"";
+    for rest in ["denials contains \"b\" if input.path == \"/secret\"", "this is ( not rego {{{"] {
+        let found = problems(&format!("{rules}\n\0\n{rest}"));
+        assert_eq!(found, "p.rego:5:1: the control character U+0000 stands in the file (remove it)");
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let found = problems("default allow := false\ndefault allow := false\nallow if input.mehtod == nope(1)\nb if b");
     let lines: Vec<_> = found.lines().collect();
