@@ -13,12 +13,12 @@ mod leaf;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use rustls::ServerConfig;
+use time::OffsetDateTime;
 
 use crate::request::Host;
 
@@ -26,12 +26,10 @@ pub use authority::{Authority, Description};
 pub use client_name::{BadName, ClientName};
 pub use files::{Kept, read_key, read_pem};
 
-use leaf::Leaves;
+use leaf::{Leaf, Leaves};
 
 /// So many certificates are kept; those longest not used go first.
 const MAX_LEAVES: u64 = 1024;
-/// A certificate is signed anew long before it expires, so that a session never begins with one that is about to.
-const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What is wrong with a CA, or with where it is kept.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,6 +42,8 @@ pub enum Error {
     DirectoryOpenToOthers { path: String, mode: u32 },
     #[error("{cert} is there and {key} is not: put the key back, or remove the certificate to have a new CA made")]
     KeyMissing { cert: String, key: String },
+    #[error("{key} is there and {cert} is not: put the certificate back, or remove the key to have a new CA made")]
+    CertMissing { cert: String, key: String },
     #[error(
         "the certificate is none of a CA: it needs basicConstraints CA:TRUE, and keyUsage keyCertSign where it has one"
     )]
@@ -75,7 +75,7 @@ pub struct Ca {
 /// One CA and what it has signed, replaced together: a leaf is never shown with the chain of another CA.
 struct Signer {
     leaves: Leaves,
-    kept: Cache<String, Arc<ServerConfig>>,
+    kept: Cache<String, Leaf>,
 }
 
 impl Ca {
@@ -95,26 +95,34 @@ impl Ca {
 
     /// How a tunnel's end shakes hands as `host`: with a certificate for it and nothing else.
     pub async fn server_config(&self, host: &Host) -> Result<Arc<ServerConfig>, Arc<Error>> {
+        self.server_config_at(host, OffsetDateTime::now_utc()).await
+    }
+
+    async fn server_config_at(&self, host: &Host, now: OffsetDateTime) -> Result<Arc<ServerConfig>, Arc<Error>> {
         let signer = self.signer.load_full();
-        let sign = async { signer.leaves.server_config(host).await.map(Arc::new) };
-        signer.kept.try_get_with_by_ref(host.name(), sign).await
+        if signer.kept.get(host.name()).await.is_some_and(|leaf| !leaf.is_shown(now)) {
+            signer.kept.invalidate(host.name()).await;
+        }
+        let leaf = signer.kept.try_get_with_by_ref(host.name(), signer.leaves.leaf(host, now)).await?;
+        Ok(leaf.config)
     }
 }
 
 impl Signer {
     fn new(authority: Authority) -> Signer {
-        let kept = Cache::builder().max_capacity(MAX_LEAVES).eviction_policy(EvictionPolicy::lru());
-        Signer { leaves: Leaves::new(authority), kept: kept.time_to_live(RENEWED_AFTER).build() }
+        let kept = Cache::builder().max_capacity(MAX_LEAVES).eviction_policy(EvictionPolicy::lru()).build();
+        Signer { leaves: Leaves::new(authority), kept }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject;
-    use time::OffsetDateTime;
 
     use super::*;
 
@@ -209,6 +217,39 @@ mod tests {
             "the last is not the one that is kept"
         );
         assert!(!signer.kept.contains_key("h0.a.test"), "the first is kept");
+    }
+
+    #[tokio::test]
+    async fn a_leaf_is_signed_anew_when_the_clock_says_so() {
+        let (ca, host, now) = (Ca::new(authority()), Host::parse("a.test").unwrap(), OffsetDateTime::now_utc());
+        let at = async |now| ca.server_config_at(&host, now).await.unwrap();
+        let mut last = at(now).await;
+        let second = Duration::from_secs(1);
+        for (then, is_kept) in [
+            (now + 12 * HOUR - second, true),
+            (now - HOUR, true),
+            (now + 12 * HOUR, false),
+            // Two days of sleep, and a clock that is set back.
+            (now + 60 * HOUR, false),
+            (now + 60 * HOUR, true),
+            (now, false),
+            (now - HOUR - second, false),
+        ] {
+            let next = at(then).await;
+            assert_eq!(Arc::ptr_eq(&last, &next), is_kept, "{then} from {now}");
+            last = next;
+        }
+    }
+
+    #[tokio::test]
+    async fn no_leaf_is_shown_beyond_the_days_of_its_ca() {
+        let (now, key) = (OffsetDateTime::now_utc(), KeyPair::generate().unwrap());
+        let cert = params("old", now + HOUR).self_signed(&key).unwrap().pem();
+        let ca = Ca::new(Authority::read(&cert, &key.serialize_pem(), now).unwrap());
+        let host = Host::parse("a.test").unwrap();
+        let first = ca.server_config_at(&host, now).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &ca.server_config_at(&host, now + HOUR / 2).await.unwrap()));
+        assert!(matches!(*ca.server_config_at(&host, now + HOUR).await.unwrap_err(), Error::Expired(_)));
     }
 
     #[tokio::test]

@@ -28,17 +28,14 @@ impl Source {
     pub fn read(&self) -> Result<Option<Authority>, Error> {
         match self {
             Source::Given { cert, key } => Kept { cert: cert.clone(), key: key.clone() }.read().map(Some),
-            Source::Made { state_dir } => {
-                let kept = Kept::within(state_dir);
-                if !kept.cert.exists() {
-                    return Ok(None);
+            Source::Made { state_dir } => match made(state_dir) {
+                // Another start may be making it: the key comes first.
+                Err(Error::CertMissing { .. }) => {
+                    let _lock = lock(state_dir).ok();
+                    made(state_dir)
                 }
-                check_directory(state_dir)?;
-                if !kept.key.exists() {
-                    return Err(Error::KeyMissing { cert: text(&kept.cert), key: text(&kept.key) });
-                }
-                kept.read().map(Some)
-            }
+                found => found,
+            },
         }
     }
 
@@ -61,14 +58,27 @@ impl Source {
         }
         make_directory(state_dir)?;
         check_directory(state_dir)?;
-        let _lock = lock(&state_dir.join("ca.lock"))?;
-        match self.read()? {
-            Some(authority) => Ok(authority),
-            None => {
-                let kept = Kept::within(state_dir);
-                kept.make()?;
-                kept.read()
-            }
+        let _lock = lock(state_dir)?;
+        if let Some(authority) = made(state_dir)? {
+            return Ok(authority);
+        }
+        let kept = Kept::within(state_dir);
+        kept.make()?;
+        kept.read()
+    }
+}
+
+/// The CA that was made in a directory. Half of one is an error: the other half may come back, and what was signed with it
+/// is trusted by others.
+fn made(state_dir: &Path) -> Result<Option<Authority>, Error> {
+    let kept = Kept::within(state_dir);
+    let (cert, key) = (text(&kept.cert), text(&kept.key));
+    match (kept.cert.exists(), kept.key.exists()) {
+        (false, false) => Ok(None),
+        (false, true) => Err(Error::CertMissing { cert, key }),
+        (true, is_whole) => {
+            check_directory(state_dir)?;
+            if is_whole { kept.read().map(Some) } else { Err(Error::KeyMissing { cert, key }) }
         }
     }
 }
@@ -80,7 +90,7 @@ impl Kept {
         Kept { cert, key }
     }
 
-    /// Makes a CA. The certificate comes last: where it is, the key is whole.
+    /// Makes a CA. The certificate comes last: where it is, there is the key.
     fn make(&self) -> Result<(), Error> {
         let (cert, key) = Authority::make()?;
         write(&self.key, 0o600, key.as_bytes())?;
@@ -164,8 +174,9 @@ fn check_directory(path: &Path) -> Result<(), Error> {
     if mode & 0o002 != 0 { Err(Error::DirectoryOpenToOthers { path: text(path), mode }) } else { Ok(()) }
 }
 
-/// Held until it is dropped, by one process at a time.
-fn lock(path: &Path) -> Result<File, Error> {
+/// Held until it is dropped, by one process at a time: by whoever makes a CA in the directory.
+fn lock(state_dir: &Path) -> Result<File, Error> {
+    let path = &state_dir.join("ca.lock");
     let locked = (|| {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         file.lock()?;
@@ -217,21 +228,19 @@ mod tests {
     fn starts_at_the_same_time_agree_on_one_ca() {
         let home = tempfile::tempdir().unwrap();
         let source = Source::Made { state_dir: home.path().join("state") };
-        let starts: Vec<_> = (0..8)
-            .map(|_| {
-                let source = source.clone();
-                std::thread::spawn(move || source.read_or_make().unwrap().pem().to_owned())
-            })
-            .collect();
+        let start = |_| {
+            let source = source.clone();
+            std::thread::spawn(move || source.read_or_make().unwrap().pem().to_owned())
+        };
+        let starts: Vec<_> = (0..8).map(start).collect();
         let pems: Vec<String> = starts.into_iter().map(|start| start.join().unwrap()).collect();
         assert!(pems.iter().all(|pem| *pem == pems[0]));
     }
 
     #[test]
-    fn a_start_that_broke_off_before_the_certificate_leaves_nothing_that_counts() {
+    fn a_start_that_broke_off_leaves_nothing_that_counts() {
         let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("ca.key"), "half a k").unwrap();
-        fs::write(home.path().join(format!("ca.{}.new", std::process::id())), "half a c").unwrap();
+        fs::write(home.path().join(format!("ca.{}.new", std::process::id())), "half a k").unwrap();
         let source = Source::Made { state_dir: home.path().to_owned() };
         assert!(source.read().unwrap().is_none());
         assert!(source.read_or_make().is_ok());
@@ -258,6 +267,21 @@ mod tests {
         assert!(source.read().is_ok());
         fs::remove_file(&key).unwrap();
         assert!(matches!(source.read(), Err(Error::KeyMissing { .. })));
+    }
+
+    #[test]
+    fn a_ca_that_is_being_made_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let source = Source::Made { state_dir: home.path().to_owned() };
+        source.read_or_make().unwrap();
+        let (cert, elsewhere) = (home.path().join("ca.crt"), home.path().join("elsewhere"));
+        fs::rename(&cert, &elsewhere).unwrap();
+        assert!(matches!(source.read(), Err(Error::CertMissing { .. })));
+        let making = lock(home.path()).unwrap();
+        let other = std::thread::spawn(move || source.read().map(|found| found.is_some()));
+        fs::rename(&elsewhere, &cert).unwrap();
+        drop(making);
+        assert!(other.join().unwrap().unwrap());
     }
 
     #[test]

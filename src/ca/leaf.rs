@@ -1,5 +1,6 @@
 //! Certificates for the hosts of tunnels.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,25 @@ use crate::request::Host;
 const VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks differ.
 const BACK_DATED: Duration = Duration::from_secs(60 * 60);
+/// A certificate is signed anew long before it expires, so that a session never begins with one that is about to.
+const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 /// What is spoken inside of tunnels, best first (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// A signed certificate: how to shake hands with it, and when. That goes by the clock that callers check its dates by, which
+/// goes on while a machine sleeps and can be set back.
+#[derive(Clone)]
+pub struct Leaf {
+    pub config: Arc<ServerConfig>,
+    shown: Range<OffsetDateTime>,
+}
+
+impl Leaf {
+    /// Whether it is to be shown at this time; otherwise another one is to be signed.
+    pub fn is_shown(&self, now: OffsetDateTime) -> bool {
+        self.shown.contains(&now)
+    }
+}
 
 /// Signs a certificate for any host, all with one key of their own.
 pub struct Leaves {
@@ -70,20 +88,21 @@ impl Leaves {
     }
 
     /// TLS 1.2 and 1.3 as `host`. No session is taken up again and no early data accepted: a tunnel is a session.
-    pub async fn server_config(&self, host: &Host) -> Result<ServerConfig, Error> {
+    pub async fn leaf(&self, host: &Host, now: OffsetDateTime) -> Result<Leaf, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Crypto(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(self.resolver(self.key().await?, host)?);
+            .with_cert_resolver(self.resolver(self.key().await?, host, now)?);
         config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(config)
+        let shown = now - BACK_DATED..(now + RENEWED_AFTER).min(self.authority.not_after);
+        Ok(Leaf { config: Arc::new(config), shown })
     }
 
-    fn resolver(&self, key: &Key, host: &Host) -> Result<Arc<dyn ResolvesServerCert>, Error> {
-        let leaf = self.sign(&key.pair, host, OffsetDateTime::now_utc())?;
+    fn resolver(&self, key: &Key, host: &Host, now: OffsetDateTime) -> Result<Arc<dyn ResolvesServerCert>, Error> {
+        let leaf = self.sign(&key.pair, host, now)?;
         let chain = std::iter::once(leaf.der().clone()).chain(self.authority.chain.iter().cloned()).collect();
         Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::clone(&key.signer)))))
     }

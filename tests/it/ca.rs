@@ -70,6 +70,35 @@ async fn init_makes_a_ca_once_and_says_what_to_do_with_it() {
 }
 
 #[tokio::test]
+async fn half_a_ca_is_kept_and_its_other_half_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let config = file(
+        home.path(),
+        "v.yaml",
+        format!("{ROUTE}policy: {{default_allow: true}}\nstate_dir: {}\n", state.display()),
+    );
+    let environment = [("VEILWARDEN_SESSION_SECRET", "a-session-secret-for-tests")];
+    for (lost, kept, advice) in [
+        ("ca.crt", "ca.key", "put the certificate back, or remove the key"),
+        ("ca.key", "ca.crt", "put the key back, or remove the certificate"),
+    ] {
+        let _ = std::fs::remove_dir_all(&state);
+        let (end, ..) = process::run(&["ca", "init", "--config", &config], &environment).await;
+        assert_eq!(end, End::Exit(0));
+        let before = std::fs::read(state.join(kept)).unwrap();
+        std::fs::remove_file(state.join(lost)).unwrap();
+        for command in [&["ca", "init"][..], &["ca", "export"], &["ca", "show"], &["check"], &["serve"]] {
+            let command = [command, &["--config", &config]].concat();
+            let (end, _, stderr) = process::run(&command, &environment).await;
+            assert_eq!(end, End::Exit(1), "{command:?}: {stderr}");
+            assert!(stderr.contains(advice), "{command:?}: {stderr}");
+        }
+        assert_eq!((std::fs::read(state.join(kept)).unwrap(), state.join(lost).exists()), (before, false));
+    }
+}
+
+#[tokio::test]
 async fn curl_works_through_the_proxy() {
     let world = World::new().await.forward();
     let a = world.a.address;
