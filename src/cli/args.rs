@@ -25,7 +25,7 @@ Examples:
   veilwarden demo
       Make five calls through a proxy of its own and show what became of them. Needs nothing.
   veilwarden check --config veilwarden.yaml
-      Print every mistake of a configuration.
+      Print every mistake of a configuration, and when there is none, of what it names.
   VEILWARDEN_SESSION_SECRET=$(openssl rand -base64 32) veilwarden --config veilwarden.yaml
       Serve on a laptop.
   veilwarden serve --config /etc/veilwarden/config.yaml --k8s-enabled=true --listen 0.0.0.0:8088
@@ -79,7 +79,7 @@ pub enum Command {
 enum Typed {
     /// Run the proxy (what is done when no command is named)
     Serve(Settings),
-    /// Print every mistake of the configuration; exit status 1 if there is one
+    /// Print every mistake of the configuration, then of what it names; exit status 1 if there is one
     Check(Settings),
     /// Make five calls through a proxy of its own and show what became of them
     Demo(Demo),

@@ -1,4 +1,4 @@
-//! `veilwarden check`: would it start?
+//! `veilwarden check`: would it start? Two steps: what the file says; then, when that is good, what it names.
 
 use std::path::Path;
 use std::process::ExitCode;

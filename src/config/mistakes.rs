@@ -43,10 +43,14 @@ impl fmt::Display for Mistakes {
             }
             writeln!(f, "{}", mistake.message)?;
         }
-        match self.list.len() {
-            1 => write!(f, "1 mistake in the configuration"),
-            n => write!(f, "{n} mistakes in the configuration"),
-        }
+        let (count, they) = match self.list.len() {
+            1 => ("1 mistake".to_owned(), "it is"),
+            n => (format!("{n} mistakes"), "they are"),
+        };
+        write!(
+            f,
+            "{count} in the configuration; what it names (policies, certificates, secrets, files) is looked at when {they} mended"
+        )
     }
 }
 
@@ -147,7 +151,8 @@ mod tests {
         let text = report.into_mistakes(Path::new("v.yaml")).to_string();
         assert_eq!(
             text,
-            "v.yaml:2:3: user: early\nv.yaml:9:1: log: late\n--listen: is wrong\nv.yaml: routes: missing\n4 mistakes in the configuration"
+            "v.yaml:2:3: user: early\nv.yaml:9:1: log: late\n--listen: is wrong\nv.yaml: routes: missing\n4 mistakes in the configuration; \
+             what it names (policies, certificates, secrets, files) is looked at when they are mended"
         );
     }
 

@@ -165,6 +165,6 @@ fn r2_a_missing_file_says_what_to_do() {
     assert_eq!(
         mistakes.to_string(),
         "/nowhere/v.yaml: there is no such file; name one with --config, or start with examples/minimal.yaml\n\
-         1 mistake in the configuration"
+         1 mistake in the configuration; what it names (policies, certificates, secrets, files) is looked at when it is mended"
     );
 }
