@@ -24,12 +24,15 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint::Unix(PathBuf::from(path)))
 }
 
-/// A TCP address to listen on: `IP:port`; port 0 lets the system choose.
+/// A TCP address to listen on: `IP:port`; port 0 lets the system choose. Around an IPv4 address there may be brackets too: a
+/// manifest writes `[$(POD_IP)]:8089` and does not know what the cluster puts in.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if text.starts_with("unix:") {
         return Err("only listen takes a Unix socket; give an IP address and port".to_owned());
     }
-    text.parse().map_err(|_| {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.split_once("]:"));
+    let v4 = bracketed.and_then(|(ip, port)| format!("{ip}:{port}").parse().map(SocketAddr::V4).ok());
+    text.parse().ok().or(v4).ok_or_else(|| {
         let example = match text.rsplit_once(':') {
             Some(("localhost", port)) if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
             Some(("" | "*", port)) if port.parse::<u16>().is_ok() => format!("0.0.0.0:{port}"),
@@ -96,11 +99,15 @@ mod tests {
     fn a_listen_address_is_an_ip_and_a_port() {
         assert_eq!(listen("127.0.0.1:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(listen("[::1]:8088"), Ok("[::1]:8088".parse().expect("an address")));
+        assert_eq!(listen("[10.0.0.7]:8089"), listen("10.0.0.7:8089"));
         for (text, message) in [
             ("localhost:8088", "\"localhost:8088\" is not an IP address and port; did you mean \"127.0.0.1:8088\"?"),
             (":8088", "\":8088\" is not an IP address and port; did you mean \"0.0.0.0:8088\"?"),
             ("8088", "\"8088\" is not an IP address and port such as 127.0.0.1:8088"),
             ("unix:/run/v.sock", "only listen takes a Unix socket; give an IP address and port"),
+            ("fd00::1:8089", "\"fd00::1:8089\" is not an IP address and port such as 127.0.0.1:8088"),
+            ("[localhost]:1", "\"[localhost]:1\" is not an IP address and port such as 127.0.0.1:8088"),
+            ("[127.0.0.1:1]:2", "\"[127.0.0.1:1]:2\" is not an IP address and port such as 127.0.0.1:8088"),
             ("127.0.0.1:99999", "\"127.0.0.1:99999\" is not an IP address and port such as 127.0.0.1:8088"),
         ] {
             assert_eq!(listen(text).unwrap_err(), message);

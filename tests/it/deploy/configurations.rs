@@ -14,14 +14,12 @@ fn all() -> impl Iterator<Item = Option<&'static str>> {
     std::iter::once(None).chain(OVERLAYS.map(Some))
 }
 
-/// What the DaemonSet's container is started with, its variables put in.
-fn arguments(overlay: Option<&str>) -> Vec<String> {
+/// What the DaemonSet's container is started with, its variables put in: the addresses of pod and node.
+fn arguments(overlay: Option<&str>, [pod, node]: [&str; 2]) -> Vec<String> {
     let of = |path: &str| yaml(path)["spec"]["template"]["spec"]["containers"][0]["args"].clone();
     let own = overlay.map(|name| of(&format!("kubernetes/overlays/{name}/daemonset.yaml"))).filter(Value::is_array);
     let arguments = own.unwrap_or_else(|| of("kubernetes/base/daemonset.yaml"));
-    let put_in = |argument: &Value| {
-        argument.as_str().unwrap().replace("$(POD_IP)", "10.0.0.7").replace("$(NODE_IP)", "10.0.0.8")
-    };
+    let put_in = |argument: &Value| argument.as_str().unwrap().replace("$(POD_IP)", pod).replace("$(NODE_IP)", node);
     arguments.as_array().unwrap().iter().map(put_in).collect()
 }
 
@@ -33,14 +31,15 @@ async fn r114_r133_each_configuration_passes_the_check_as_the_container_starts_i
     file(&policies, "kubernetes-example.rego", text("kubernetes/base/kubernetes-example.rego"));
     let token = file(directory.path(), "token", "a.b.c");
     let ca = Authority::new().file(directory.path()).display().to_string();
-    for overlay in all() {
+    let families = [["10.0.0.7", "10.0.0.8"], ["fd00::7", "fd00::8"]];
+    for (overlay, addresses) in all().flat_map(|overlay| families.map(|addresses| (overlay, addresses))) {
         // What a pod has at fixed places stands elsewhere here: its own token, the CA, the policies.
         let stood_in = configuration(overlay)
             .replace("/etc/veilwarden/policies", &policies.display().to_string())
             .replace("kubernetes:\n", &format!("kubernetes:\n  token_path: {token}\n  ca_path: {ca}\n"));
         let path = file(directory.path(), "config.yaml", stood_in);
         let config = format!("--config={path}");
-        let mut arguments = arguments(overlay);
+        let mut arguments = arguments(overlay, addresses);
         assert_eq!(arguments[0], "--config=/etc/veilwarden/config.yaml");
         arguments[0] = config;
         let arguments: Vec<&str> = std::iter::once("check").chain(arguments.iter().map(String::as_str)).collect();
@@ -51,7 +50,7 @@ async fn r114_r133_each_configuration_passes_the_check_as_the_container_starts_i
             ("DOPPLER_CONFIG", "production"),
         ];
         let (end, out, errors) = process::run(&arguments, &environment).await;
-        assert_eq!(end, End::Exit(0), "{overlay:?}: {out}{errors}");
+        assert_eq!(end, End::Exit(0), "{overlay:?} {addresses:?}: {out}{errors}");
     }
 }
 

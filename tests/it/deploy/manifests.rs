@@ -101,7 +101,7 @@ fn r115_the_container_starts_as_the_design_has_it_with_probes_on_the_admin_port(
         "--config=/etc/veilwarden/config.yaml",
         "--k8s-enabled=auto",
         "--listen=0.0.0.0:8088",
-        "--admin-listen=$(POD_IP):8089",
+        "--admin-listen=[$(POD_IP)]:8089",
     ];
     assert_eq!(container.args.unwrap(), arguments);
     let resources = container.resources.unwrap();
