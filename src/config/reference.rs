@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::place::Place;
 use super::shape::shape;
@@ -21,6 +21,12 @@ fn publish(schema: &mut Json) {
         let described = map.get("description").and_then(Json::as_str).unwrap_or_default();
         let text = format!("{described} Not supported yet.");
         map.insert("description".to_owned(), text.trim().into());
+    }
+    if map.get("x-duration").is_some_and(|kind| kind == "any") {
+        // `0` needs no unit, nor quotes. A pattern is about strings only, and these two are about numbers only.
+        map.insert("type".to_owned(), json!(["string", "integer"]));
+        map.insert("minimum".to_owned(), 0.into());
+        map.insert("maximum".to_owned(), 0.into());
     }
     map.retain(|key, _| !key.starts_with("x-"));
     for (key, value) in map {
@@ -155,6 +161,18 @@ mod tests {
         }
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
         assert!(!schema.to_string().contains("\"x-"));
+    }
+
+    #[test]
+    fn the_number_0_is_a_duration_where_the_reader_takes_one() {
+        let schema = schema();
+        let (any, positive) =
+            (&schema["properties"]["limits"]["properties"]["drain_delay"], &schema["properties"]["policy"]);
+        assert_eq!(
+            (&any["type"], &any["minimum"], &any["maximum"]),
+            (&json!(["string", "integer"]), &json!(0), &json!(0))
+        );
+        assert_eq!(positive["properties"]["timeout"]["type"], "string");
     }
 
     #[test]
