@@ -32,22 +32,24 @@ pub(super) fn are_out(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| short.contains(&errno))
 }
 
+/// Descriptors are the process', so one listener says it for all.
+static TOLD: Seldom = Seldom::new();
+
 /// A descriptor kept back. Lent, it lets one connection be accepted that would wait otherwise, its peer in the dark.
 #[derive(Debug)]
 pub(super) struct Spare {
     file: Option<File>,
-    told: Seldom,
 }
 
 impl Spare {
     pub fn new() -> Spare {
-        let mut spare = Spare { file: None, told: Seldom::default() };
+        let mut spare = Spare { file: None };
         spare.take_back();
         spare
     }
 
     pub fn lend(&mut self, error: &io::Error) {
-        if self.told.now() {
+        if TOLD.now() {
             tracing::error!(%error, "no open files are left: connections are closed as they come; see limits and ulimit -n");
         }
         self.file = None;

@@ -25,7 +25,7 @@ pub struct Door {
 
 impl Door {
     pub fn new(connections: Connections) -> Door {
-        Door { connections, turned_away: Arc::new(Semaphore::new(TURNED_AWAY)), told: Seldom::default() }
+        Door { connections, turned_away: Arc::new(Semaphore::new(TURNED_AWAY)), told: Seldom::new() }
     }
 
     /// A place for this connection, which is closed when there is none. `in_clear`: it can be told why.

@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 const REST: Duration = Duration::from_secs(60);
 
 /// Says yes at most once a minute.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {
+    pub const fn new() -> Seldom {
+        Seldom(Mutex::new(None))
+    }
+
     pub fn now(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= REST);
@@ -27,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_said_once() {
-        let seldom = Seldom::default();
+        let seldom = Seldom::new();
         assert_eq!((0..1000).filter(|_| seldom.now()).count(), 1);
     }
 }
