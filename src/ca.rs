@@ -44,6 +44,8 @@ pub enum Error {
     KeyMissing { cert: String, key: String },
     #[error("{key} is there and {cert} is not: put the certificate back, or remove the key to have a new CA made")]
     CertMissing { cert: String, key: String },
+    #[error("holds no PEM certificate")]
+    NoCertificate,
     #[error(
         "the certificate is none of a CA: it needs basicConstraints CA:TRUE, and keyUsage keyCertSign where it has one"
     )]

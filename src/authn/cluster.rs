@@ -52,7 +52,8 @@ enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "`kubernetes.enabled: true` but there is no way to reach a cluster: {in_cluster}; {kubeconfig}. \
+        "Kubernetes authentication is on (`kubernetes.enabled: true`, or `auto` where there is KUBERNETES_SERVICE_HOST or a \
+         token file), but there is no way to reach a cluster: {in_cluster}; {kubeconfig}. \
          Run in a pod with its ServiceAccount token mounted, or name a kubeconfig (`kubernetes.kubeconfig` or the \
          variable KUBECONFIG), or set `kubernetes.enabled: false`"
     )]

@@ -99,7 +99,11 @@ impl Description {
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    read.map_err(|error| Error::Crypto(format!("the certificate is not PEM: {error}")))
+    match read {
+        Ok(chain) if chain.is_empty() => Err(Error::NoCertificate),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(Error::Crypto(format!("the certificate is not PEM: {error}"))),
+    }
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
@@ -181,8 +185,11 @@ mod tests {
         assert!(read(&mute, &own.serialize_pem(), now()).unwrap().contains("none of a CA"));
 
         assert!(read(&cert, &own.serialize_pem(), now()).unwrap().contains("does not belong"));
-        for (cert, key) in [("", &**key), ("nothing", &**key), (&*cert, ""), (&*cert, &*cert)] {
-            assert!(read(cert, key, now()).is_some());
+        for junk in ["", "nothing"] {
+            assert_eq!(read(junk, &key, now()).as_deref(), Some("holds no PEM certificate"), "{junk:?}");
+        }
+        for key in ["", &cert] {
+            assert!(read(&cert, key, now()).unwrap().contains("no private key"), "{key:?}");
         }
     }
 

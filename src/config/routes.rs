@@ -66,9 +66,12 @@ fn route(raw: &raw::Route, names: Option<&Names>, place: &Place, report: &mut Re
         "" => None,
         text => report.take(&place.key("upstream_address"), address::upstream(text)),
     };
-    let by_address = upstream_address.map(|address| address.ip().to_canonical().is_loopback());
-    let on_loopback = by_address.or(names.map(|names| is_loopback_host(names.host().name())));
-    // Without a readable host there is nothing to say about it yet.
+    let on_loopback = match upstream_address {
+        Some(address) => Some(address.ip().to_canonical().is_loopback()),
+        None if raw.upstream_address.is_empty() => names.map(|names| is_loopback_host(names.host().name())),
+        None => None,
+    };
+    // Without a readable host or address there is nothing to say about it yet.
     if scheme == Scheme::Http && !raw.allow_cleartext && on_loopback == Some(false) {
         let message = "sends calls and secrets in cleartext; use https, or allow it with allow_cleartext: true";
         report.add(&place.key("upstream_scheme"), message);

@@ -57,7 +57,7 @@ fn check_size(bytes: &[u8], skip: usize, end: usize, limits: &Limits) -> Result<
         return Err(Refusal::TargetTooLong);
     }
     if head.len().saturating_sub(request_line) > limits.max_header_bytes + 4 {
-        return Err(Refusal::HeadersTooLarge("the header fields are too large together"));
+        return Err(Refusal::HeadersTooLarge("the header fields are larger together than limits.max_header_bytes"));
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ pub fn check(head: &[u8], limits: &Limits, forward: bool) -> Result<Body, Refusa
         }
         count += 1;
         if count > limits.max_headers {
-            return Err(Refusal::HeadersTooLarge("too many header fields"));
+            return Err(Refusal::HeadersTooLarge("there are more header fields than limits.max_headers"));
         }
         let (name, value) = check_field_line(line)?;
         framing.note(name, value)?;
@@ -133,7 +133,7 @@ pub(super) fn check_method(method: &[u8]) -> Result<(), Refusal> {
 /// `name ":" OWS value OWS`, the name a token that stands at the line's very start and touches its colon.
 fn check_field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if line.len() > MAX_FIELD_LINE {
-        return Err(Refusal::HeadersTooLarge("a header field is too large"));
+        return Err(Refusal::HeadersTooLarge("a header field is larger than 16384 bytes"));
     }
     let colon = memchr(b':', line).ok_or(Refusal::Malformed("a header line has no colon"))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);

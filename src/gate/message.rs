@@ -40,13 +40,13 @@ fn check_uri<B>(request: &Request<B>, scheme: &str, limits: &Limits) -> Result<(
 
 fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<usize, Refusal> {
     if headers.len() > limits.max_headers {
-        return Err(Refusal::HeadersTooLarge("too many header fields"));
+        return Err(Refusal::HeadersTooLarge("there are more header fields than limits.max_headers"));
     }
     let mut together = 0;
     for (name, value) in headers {
         let line = name.as_str().len() + value.len() + 2;
         if line > MAX_FIELD_LINE {
-            return Err(Refusal::HeadersTooLarge("a header field is too large"));
+            return Err(Refusal::HeadersTooLarge("a header field is larger than 16384 bytes"));
         }
         together += line + 2;
         // RFC 9113 section 8.2.1. HTTP/1 has no way of saying such a value.
@@ -55,7 +55,7 @@ fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<usize, Refusal> 
         }
     }
     if together > limits.max_header_bytes {
-        return Err(Refusal::HeadersTooLarge("the header fields are too large together"));
+        return Err(Refusal::HeadersTooLarge("the header fields are larger together than limits.max_header_bytes"));
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {

@@ -12,7 +12,7 @@ pub enum Refusal {
     Malformed(&'static str),
     #[error("{0}")]
     Target(&'static str),
-    #[error("the request target is too long")]
+    #[error("the request target is longer than limits.max_target_bytes, which the operator sets")]
     TargetTooLong,
     #[error("{0}")]
     HeadersTooLarge(&'static str),

@@ -134,7 +134,8 @@ async fn without_a_cluster_the_error_says_what_is_missing_and_what_to_do() {
         (world().in_cluster(), "KUBERNETES_SERVICE_HOST"),
     ] {
         let text = world.find().await.err().expect("no cluster").to_string();
-        for part in [missing, "`kubernetes.enabled: true`", "~/.kube/config", "KUBECONFIG", "enabled: false"] {
+        for part in [missing, "`kubernetes.enabled: true`, or `auto`", "~/.kube/config", "KUBECONFIG", "enabled: false"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

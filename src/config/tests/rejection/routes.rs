@@ -76,6 +76,10 @@ fn l07_routes_that_mean_nothing_are_refused() {
             "3:47: routes[0].upstream_address: a metadata address is never dialled",
         ),
         (
+            "{upstream_host: a.test, upstream_scheme: http, upstream_address: localhost:80}",
+            "3:70: routes[0].upstream_address: \"localhost:80\" is not an IP address and port such as 10.0.0.7:8443",
+        ),
+        (
             "{upstream_host: a.test, upstream_address: b.test:443}",
             "3:47: routes[0].upstream_address: \"b.test:443\" is not an IP address and port such as 10.0.0.7:8443",
         ),
