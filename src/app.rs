@@ -246,8 +246,10 @@ impl Running {
         while self.proxies.join_next().await.is_some() {}
         drop(self._admin);
         // The last records are few; a writer that hangs on its disk must not keep us from ending.
-        let written = tokio::task::spawn_blocking(|| self.writer.join());
-        let _ = tokio::time::timeout(LAST_RECORDS, written).await;
+        let lost = self.writer.finish(LAST_RECORDS).await;
+        if lost > 0 {
+            tracing::error!(lost, "audit records were not written before the end");
+        }
     }
 }
 

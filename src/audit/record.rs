@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 
-use super::writer::{Place, Trail};
+use super::trail::{Place, Trail};
 use crate::authn::{Identity, Source};
 use crate::ca::ClientName;
 use crate::error::Code;

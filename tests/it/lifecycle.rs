@@ -15,6 +15,7 @@ use crate::world::raw;
 use crate::world::recorder::Step;
 use crate::world::{PATIENCE, Started, World, until, within};
 
+mod audit;
 mod refused;
 mod load;
 mod recovery;

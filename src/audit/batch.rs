@@ -1,0 +1,59 @@
+//! Lines that are written together.
+
+use std::io;
+
+use tokio::sync::mpsc::Receiver;
+
+use super::counts::Counts;
+use super::output::Output;
+
+/// No further line is put to as many bytes.
+const ENOUGH: usize = 64 << 10;
+
+/// Whole lines on their way to the output. They stay here until they are written, however often that fails.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    lines: Vec<u8>,
+    /// Bytes that the output has taken.
+    taken: usize,
+}
+
+impl Batch {
+    /// Takes the lines that wait in place of those that were written. Waits for the first one; false when none will come.
+    pub fn fill(&mut self, queue: &mut Receiver<Vec<u8>>) -> bool {
+        self.lines.clear();
+        self.taken = 0;
+        let mut next = queue.blocking_recv();
+        let some = next.is_some();
+        while let Some(line) = next {
+            self.lines.extend_from_slice(&line);
+            next = if self.is_full() { None } else { queue.try_recv().ok() };
+        }
+        some
+    }
+
+    /// More lines wait, most likely.
+    pub fn is_full(&self) -> bool {
+        self.lines.len() >= ENOUGH
+    }
+
+    /// Writes what the output has not taken yet, and counts the lines that have become whole there.
+    pub fn write(&mut self, output: &mut Output, counts: &Counts) -> io::Result<()> {
+        while self.taken < self.lines.len() {
+            match output.write(&self.lines[self.taken..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => counts.write(self.take(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The output has taken so many bytes more. Returns how many lines have ended in them.
+    fn take(&mut self, bytes: usize) -> u64 {
+        let from = self.taken;
+        self.taken += bytes;
+        memchr::memchr_iter(b'\n', &self.lines[from..self.taken]).count() as u64
+    }
+}
