@@ -39,6 +39,9 @@ impl Batch {
 
     /// Writes what the output has not taken yet, and counts the lines that have become whole there.
     pub fn write(&mut self, output: &mut Output, counts: &Counts) -> io::Result<()> {
+        if output.prepare()? {
+            self.begin_line_anew();
+        }
         while self.taken < self.lines.len() {
             match output.write(&self.lines[self.taken..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -55,5 +58,25 @@ impl Batch {
         let from = self.taken;
         self.taken += bytes;
         memchr::memchr_iter(b'\n', &self.lines[from..self.taken]).count() as u64
+    }
+
+    fn begin_line_anew(&mut self) {
+        self.taken = memchr::memrchr(b'\n', &self.lines[..self.taken]).map_or(0, |end| end + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_begun_in_another_file_is_written_whole_and_counted_once() {
+        let mut batch = Batch { lines: b"one\ntwo\n".to_vec(), taken: 0 };
+        assert_eq!(batch.take(6), 1);
+        batch.begin_line_anew();
+        assert_eq!(&batch.lines[batch.taken..], b"two\n");
+        assert_eq!(batch.take(4), 1);
+        batch.begin_line_anew();
+        assert_eq!(&batch.lines[batch.taken..], b"", "nothing was begun");
     }
 }

@@ -1,16 +1,32 @@
 //! Where the lines go.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::config::AuditOutput;
+
+/// The path is looked at no more often.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Standard output or a file, without a buffer: what is not written yet is in the batch.
 pub(super) struct Output {
     sink: Box<dyn Write + Send>,
+    /// Of a regular file, which somebody may rename or remove.
+    path: Option<Watched>,
+    /// The file ends inside a line, as after a crash.
+    torn: bool,
+}
+
+struct Watched {
+    path: PathBuf,
+    /// Device and inode of the open file.
+    identity: (u64, u64),
+    looked: Instant,
 }
 
 impl Output {
@@ -31,17 +47,79 @@ impl Output {
         Ok(match output {
             AuditOutput::Off => None,
             AuditOutput::Stdout => Some(Output::of(File::from(io::stdout().as_fd().try_clone_to_owned()?))),
-            AuditOutput::File(path) => {
-                Some(Output::of(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?))
-            }
+            AuditOutput::File(path) => Some(Output::file(path)?),
         })
     }
 
+    /// One without a path to look at: standard output, a device, a pipe.
     pub fn of(sink: impl Write + Send + 'static) -> Output {
-        Output { sink: Box::new(sink) }
+        Output { sink: Box::new(sink), path: None, torn: false }
+    }
+
+    fn file(path: &Path) -> io::Result<Output> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let there = file.metadata()?;
+        let mut output = Output::of(file);
+        if there.is_file() {
+            output.torn = there.len() > 0 && ends_inside_a_line(path);
+            output.path = Some(Watched { path: path.to_owned(), identity: identity(&there), looked: Instant::now() });
+        }
+        Ok(output)
+    }
+
+    /// Before a batch: goes on in a new file when the old one was renamed or removed. Says whether nothing of a line that
+    /// was begun is there, since the file is another one or was emptied.
+    pub fn prepare(&mut self) -> io::Result<bool> {
+        let anew = self.look()?;
+        if self.torn {
+            self.sink.write_all(b"\n")?;
+            self.torn = false;
+        }
+        Ok(anew)
+    }
+
+    fn look(&mut self) -> io::Result<bool> {
+        let Some(watched) = self.path.as_mut().filter(|watched| watched.looked.elapsed() >= LOOK) else {
+            return Ok(false);
+        };
+        match std::fs::metadata(&watched.path) {
+            Ok(there) if identity(&there) == watched.identity => {
+                watched.looked = Instant::now();
+                return Ok(there.len() == 0);
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        *self = Output::file(&watched.path.clone())?;
+        Ok(true)
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sink.write(bytes)
     }
 }
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").finish_non_exhaustive()
+    }
+}
+
+fn identity(there: &Metadata) -> (u64, u64) {
+    (there.dev(), there.ino())
+}
+
+/// False when it cannot be read: it may be ours to append to only.
+fn ends_inside_a_line(path: &Path) -> bool {
+    let last = || {
+        let mut file = OpenOptions::new().read(true).open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        io::Result::Ok(last[0])
+    };
+    last().is_ok_and(|last| last != b'\n')
+}
+
+#[cfg(test)]
+mod tests;
