@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::authn::cluster;
 use crate::authn::session::TooShort;
 use crate::config::{AuditOutput, Endpoint};
@@ -32,7 +34,7 @@ pub enum Error {
     Kubernetes(#[from] cluster::Error),
     #[error("kubernetes.clusters, {name}: {cause}")]
     Cluster { name: String, cause: cluster::Error },
-    #[error("audit.output {output:?}: {cause}; name a file that can be written, or stdout")]
+    #[error("audit.output {output}: {cause}{}", audit_hint(.cause))]
     Audit { output: AuditOutput, cause: io::Error },
     #[error("listen_tls: {0}")]
     ListenTls(ca::Error),
@@ -42,6 +44,18 @@ pub enum Error {
 
 fn lines<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("  {item}")).collect::<Vec<_>>().join("\n")
+}
+
+fn audit_hint(cause: &io::Error) -> &'static str {
+    if Errno::from_io_error(cause) == Some(Errno::NXIO) {
+        return "; it is a named pipe that nobody reads, or a socket: start its reader first, or name a file";
+    }
+    match cause.kind() {
+        io::ErrorKind::IsADirectory => "; name a file in it",
+        io::ErrorKind::NotFound => "; its directory must be there",
+        io::ErrorKind::PermissionDenied => "; the user that runs veilwarden must be able to write to it, or make it",
+        _ => "; name a file that can be written, or stdout",
+    }
 }
 
 fn listen_hint(address: &Endpoint, cause: &io::Error) -> &'static str {

@@ -4,9 +4,13 @@ use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, OFlags, access, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 use crate::config::AuditOutput;
 
@@ -30,15 +34,16 @@ struct Watched {
 }
 
 impl Output {
-    /// Whether it could be opened, as far as that can be told without making a file.
+    /// Whether it could be opened, as far as that can be told without opening it: that would make a file, or keep a pipe's
+    /// reader waiting.
     pub fn check(output: &AuditOutput) -> io::Result<()> {
         let AuditOutput::File(path) = output else { return Ok(()) };
-        match OpenOptions::new().append(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                std::fs::read_dir(directory).map(drop)
-            }
-            opened => opened.map(drop),
+        match std::fs::metadata(path) {
+            Ok(there) if there.is_dir() => Err(Errno::ISDIR.into()),
+            Ok(there) if there.file_type().is_socket() => Err(Errno::NXIO.into()),
+            Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => could_be_made(path),
+            Err(error) => Err(error),
         }
     }
 
@@ -57,7 +62,9 @@ impl Output {
     }
 
     fn file(path: &Path) -> io::Result<Output> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        // A pipe that nobody reads is an error then, and no wait without end.
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(nonblocking()).open(path)?;
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
         let there = file.metadata()?;
         let mut output = Output::of(file);
         if there.is_file() {
@@ -105,14 +112,27 @@ impl fmt::Debug for Output {
     }
 }
 
+fn nonblocking() -> i32 {
+    OFlags::NONBLOCK.bits().cast_signed()
+}
+
 fn identity(there: &Metadata) -> (u64, u64) {
     (there.dev(), there.ino())
+}
+
+/// Whether a file could be made there.
+fn could_be_made(path: &Path) -> io::Result<()> {
+    if path.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(Errno::ISDIR.into());
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// False when it cannot be read: it may be ours to append to only.
 fn ends_inside_a_line(path: &Path) -> bool {
     let last = || {
-        let mut file = OpenOptions::new().read(true).open(path)?;
+        let mut file = OpenOptions::new().read(true).custom_flags(nonblocking()).open(path)?;
         file.seek(SeekFrom::End(-1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;

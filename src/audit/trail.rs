@@ -31,7 +31,7 @@ impl Trail {
         Trail { queue: None, when_full: WhenFull::Drop, counts: Arc::default() }
     }
 
-    /// Whether the output could be opened. Makes no file.
+    /// Whether the output could be opened. Makes no file and opens none.
     pub fn check(settings: &AuditSettings) -> io::Result<()> {
         Output::check(&settings.output)
     }

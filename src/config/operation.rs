@@ -1,5 +1,6 @@
 //! How the program runs: limits, audit, log.
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,16 @@ pub enum AuditOutput {
     Stdout,
     Off,
     File(PathBuf),
+}
+
+impl fmt::Display for AuditOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AuditOutput::Stdout => f.write_str("stdout"),
+            AuditOutput::Off => f.write_str("off"),
+            AuditOutput::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// `audit.when_full`: what a full queue means.
@@ -91,6 +102,12 @@ pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {
     let output = match file.output.as_str() {
         "stdout" => AuditOutput::Stdout,
         "off" => AuditOutput::Off,
+        "stderr" => {
+            let message =
+                "\"stderr\" has the log; use stdout, off or a file's path; a file of that name is \"./stderr\"";
+            report.add(&Place::of("audit.output"), message.to_owned());
+            AuditOutput::Off
+        }
         path => {
             // A slip would otherwise make a file of that name, and the records would be looked for in vain.
             if let Some(near) = spelling::nearest(path, ["stdout", "off"].into_iter()).filter(|_| !path.contains('/')) {

@@ -1,16 +1,18 @@
-//! Outputs of audit records that fail or that nobody reads.
+//! Outputs of audit records that fail, that nobody reads, or that cannot be opened.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::refused::refused;
 use super::{SECRET, assert_ends_soon, config, named_pipe};
-use crate::world::process::{End, Process, addresses, file};
+use crate::world::process::{self, End, Process, VEILWARDEN, addresses, file};
 use crate::world::raw::{self, Answer};
 use crate::world::within;
 
@@ -77,4 +79,55 @@ async fn records_that_a_stuck_reader_never_took_are_said_at_the_end() {
     process.signal(Signal::TERM);
     assert_ends_soon(&mut process, End::Exit(0), "a stuck reader").await;
     assert_eq!(lost(&process), 3);
+}
+
+#[tokio::test]
+async fn a_named_pipe_that_nobody_reads_is_refused_at_the_start_and_never_opened_by_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = named_pipe(directory.path(), "audit");
+    let path = file(directory.path(), "v.yaml", config(&format!("audit: {{output: \"{pipe}\"}}")));
+    let (end, _, said) = process::run(&["serve", "--config", &path], &[SECRET]).await;
+    assert_eq!(end, End::Exit(1), "{said}");
+    assert!(said.starts_with(&format!("audit.output {pipe}: ")) && said.contains("start its reader first"), "{said}");
+    let (end, _, said) = process::run(&["check", "--config", &path], &[SECRET]).await;
+    assert_eq!(end, End::Exit(0), "{said}");
+}
+
+#[tokio::test]
+async fn check_says_what_serve_says_of_an_output_that_cannot_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = |name: &str| directory.path().join(name).display().to_string();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(below("closed")).unwrap();
+    fs::write(below("closed/file"), "").unwrap();
+    fs::set_permissions(below("closed/file"), Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(below("closed"), Permissions::from_mode(0o555)).unwrap();
+    for output in ["closed/new", "closed/file"].map(below) {
+        let path = file(directory.path(), "v.yaml", config(&format!("audit: {{output: \"{output}\"}}")));
+        let mut said = Vec::new();
+        for subcommand in ["serve", "check"] {
+            let mut command = process::command(VEILWARDEN);
+            command.args([subcommand, "--config", &path]).env(SECRET.0, SECRET.1);
+            if rustix::process::getuid().is_root() {
+                command.uid(65534).gid(65534);
+            }
+            let mut process = Process::of(command);
+            assert_eq!(process.end().await, End::Exit(1), "{subcommand} {output}: {}", process.stderr());
+            said.push(process.stderr());
+        }
+        assert!(said[0].starts_with(&format!("audit.output {output}: ")), "{said:?}");
+        assert_eq!(said[0], said[1]);
+    }
+    assert!(!fs::exists(below("closed/new")).unwrap(), "check made it");
+}
+
+#[tokio::test]
+async fn an_output_that_is_no_file_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let itself = directory.path().display();
+    for output in [format!("{itself}"), format!("{itself}/new/")] {
+        let path = file(directory.path(), "v.yaml", config(&format!("audit: {{output: \"{output}\"}}")));
+        let said = refused(&path, &[SECRET], &output).await;
+        assert_eq!(said, format!("audit.output {output}: Is a directory (os error 21); name a file in it"));
+    }
 }

@@ -6,7 +6,7 @@ use super::{SECRET, config};
 use crate::world::process::{self, End, file};
 
 /// `serve` and `check` both exit with 1 and say the same, and nothing else, on standard error; returns it.
-async fn refused(file: &str, environment: &[(&str, &str)], what: &str) -> String {
+pub(super) async fn refused(file: &str, environment: &[(&str, &str)], what: &str) -> String {
     let (end, out, serve) = process::run(&["serve", "--config", file], environment).await;
     assert_eq!((end, out.as_str()), (End::Exit(1), ""), "{what}: {serve}");
     let (end, out, check) = process::run(&["check", "--config", file], environment).await;

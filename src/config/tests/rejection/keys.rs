@@ -116,6 +116,10 @@ fn wrong_types_are_refused() {
         ("audit: {when_full: block}\n", "2:20: audit.when_full: unknown value \"block\"; use drop or refuse"),
         ("audit: {output: \"\"}\n", "2:17: audit.output: must not be empty"),
         (
+            "audit: {output: stderr}\n",
+            "2:17: audit.output: \"stderr\" has the log; use stdout, off or a file's path; a file of that name is \"./stderr\"",
+        ),
+        (
             "audit: {output: stdot}\n",
             "2:17: audit.output: \"stdot\" looks like \"stdout\"; a file of that name is \"./stdot\"",
         ),
