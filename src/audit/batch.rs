@@ -20,13 +20,14 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Takes the lines that wait in place of those that were written. Waits for the first one; false when none will come.
-    pub fn fill(&mut self, queue: &mut Receiver<Vec<u8>>) -> bool {
+    pub fn fill(&mut self, queue: &mut Receiver<Vec<u8>>, counts: &Counts) -> bool {
         self.lines.clear();
         self.taken = 0;
         let mut next = queue.blocking_recv();
         let some = next.is_some();
         while let Some(line) = next {
             self.lines.extend_from_slice(&line);
+            counts.unqueue(line.capacity());
             next = if self.is_full() { None } else { queue.try_recv().ok() };
         }
         some

@@ -1,12 +1,14 @@
 //! What became of the records.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Shared by all that hand records over and by the thread that writes them.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     queued: AtomicU64,
+    /// What the queue holds at the moment, in bytes.
+    waiting: AtomicUsize,
     written: AtomicU64,
     dropped: AtomicU64,
     /// The output does not take records at the moment.
@@ -16,9 +18,19 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A record is in the queue.
-    pub fn queue(&self) {
+    /// A record of so many bytes is about to be in the queue.
+    pub fn queue(&self, bytes: usize) {
         self.queued.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It is no longer there.
+    pub fn unqueue(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub fn write(&self, records: u64) {

@@ -10,8 +10,10 @@ use super::output::Output;
 use super::writer::Writer;
 use crate::config::{AuditSettings, WhenFull};
 
-/// Lines that may wait; at a kilobyte each the queue stays below 10 MB.
+/// Lines that may wait, and what they may weigh, in bytes. Most have less than a kilobyte; the longest that a caller can bring
+/// about have some twenty.
 const CAPACITY: usize = 8192;
+const MAX_WAITING: usize = 8 << 20;
 
 /// The end that calls write to.
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl Trail {
     /// refused then. The writer finds out by what it keeps whether the output works again; no call has to.
     pub fn reserve(&self) -> Option<Place> {
         match (&self.queue, self.when_full) {
-            (Some(_), WhenFull::Refuse) if self.counts.fails() => None,
+            (Some(_), WhenFull::Refuse) if self.counts.fails() || self.weighs_enough() => None,
             (Some(queue), WhenFull::Refuse) => queue.clone().try_reserve_owned().ok().map(|permit| Place(Some(permit))),
             _ => Some(Place(None)),
         }
@@ -64,12 +66,19 @@ impl Trail {
     /// Hands a line (with its newline) to the writer. Never blocks.
     pub fn write(&self, place: Place, line: Vec<u8>) {
         let Some(queue) = &self.queue else { return };
-        match place.0 {
-            Some(permit) => drop(permit.send(line)),
-            None if queue.try_send(line).is_ok() => {}
-            None => return self.counts.lose(),
-        }
-        self.counts.queue();
+        let permit = match place.0 {
+            None if self.weighs_enough() => None,
+            None => queue.clone().try_reserve_owned().ok(),
+            place => place,
+        };
+        let Some(permit) = permit else { return self.counts.lose() };
+        self.counts.queue(line.capacity());
+        drop(permit.send(line));
+    }
+
+    /// What waits weighs as much as it may. Those who have a place already go on.
+    fn weighs_enough(&self) -> bool {
+        self.counts.waiting() >= MAX_WAITING
     }
 
     /// Records written since the start.

@@ -56,7 +56,7 @@ impl Writer {
 
 fn write_lines(mut lines: Receiver<Vec<u8>>, mut output: Output, counts: &Counts) {
     let mut batch = Batch::default();
-    while batch.fill(&mut lines) {
+    while batch.fill(&mut lines, counts) {
         while let Err(error) = batch.write(&mut output, counts) {
             counts.fail(&error);
             if counts.is_given_up() {

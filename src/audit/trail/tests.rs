@@ -106,6 +106,26 @@ fn full(when_full: WhenFull) -> (Trail, Writer, Sink) {
 }
 
 #[test]
+fn what_waits_is_bounded_in_bytes_too() {
+    let line = || vec![b'x'; 64 << 10];
+    for when_full in [WhenFull::Refuse, WhenFull::Drop] {
+        let sink = Sink::new(Mood::Stuck);
+        let (trail, _writer) = sink.start(when_full, CAPACITY);
+        let mut taken = 0;
+        while let Some(place) = trail.reserve().filter(|_| trail.dropped() == 0) {
+            trail.write(place, line());
+            taken += 1;
+        }
+        // Beside what the queue has there is one batch, with its last line.
+        let most = (MAX_WAITING >> 16) + 3;
+        assert!((most - 3..=most).contains(&taken), "{when_full:?}: {taken} lines");
+        sink.turn(Mood::Good);
+        until(|| trail.counts.waiting() == 0);
+        assert!(trail.reserve().is_some(), "{when_full:?}");
+    }
+}
+
+#[test]
 fn a_full_queue_drops_and_counts_or_refuses() {
     let (trail, writer, sink) = full(WhenFull::Drop);
     write(&trail, "too many\n");
