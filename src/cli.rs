@@ -13,3 +13,4 @@ pub mod panics;
 pub mod serve;
 mod signals;
 pub mod snippet;
+pub mod standard;

@@ -4,6 +4,8 @@
 //! it. Read `pipeline` for the life of a request in one screen, `stages` for the states it passes through.
 
 #![forbid(unsafe_code)]
+// They panic where nothing can be written; `cli::standard` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 /// A future behind the three I/O traits (`Authenticator`, `PolicyEngine`, `SecretStore`).
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,15 +1,15 @@
 //! Arguments, the process' own protection, exit code.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use veilwarden::cli::args::{self, Command, OutputFormat};
-use veilwarden::cli::{ca, check, demo, echo, exec, init, install, panics, serve, snippet};
+use veilwarden::cli::{ca, check, demo, echo, exec, init, install, panics, serve, snippet, standard};
 use veilwarden::config::{self, file_path, process_environment};
 
 fn main() -> Result<ExitCode> {
@@ -21,13 +21,12 @@ fn main() -> Result<ExitCode> {
     match command {
         Command::Version(version) => print(&version_text(version.output))?,
         Command::Completions(completions) => {
-            // Not straight to standard output, where a reader that has gone away would be a panic.
             let mut script = Vec::new();
             clap_complete::generate(completions.shell, &mut args::command(), "veilwarden", &mut script);
             print(&String::from_utf8_lossy(&script))?;
         }
         Command::ConfigSchema => print(&format!("{:#}\n", config::schema()))?,
-        Command::Install(wanted) => print(&install::run(&wanted.directory)?)?,
+        Command::Install(wanted) => install::run(&wanted.directory)?,
         Command::Snippet(wanted) => print(&snippet::render(&wanted))?,
         Command::Ca(command) => print(&ca::run(&command)?)?,
         Command::Init(wanted) => {
@@ -84,10 +83,6 @@ fn version_text(format: OutputFormat) -> String {
     }
 }
 
-/// A reader that has gone away (`| head`) is no failure.
-fn print(text: &str) -> std::io::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
-    }
+fn print(text: &str) -> Result<()> {
+    standard::print(text).context("standard output cannot be written")
 }

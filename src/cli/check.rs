@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::standard;
 use crate::app::App;
 use crate::config::{Config, Overrides, process_environment};
 
@@ -11,7 +12,7 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     let config = match Config::load(file, overrides, &process_environment) {
         Ok(config) => config,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            standard::complain(mistakes);
             return ExitCode::FAILURE;
         }
     };
@@ -20,14 +21,15 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     match App::build(config).await {
         Ok(app) => {
             for warning in &warnings {
-                eprintln!("warning: {warning}");
+                standard::complain(format_args!("warning: {warning}"));
             }
             let cluster = app.cluster().map_or("off".to_owned(), ToOwned::to_owned);
-            println!("{}: good ({routes} routes, {secrets} secrets; Kubernetes: {cluster})", file.display());
+            let file = file.display();
+            standard::note(format_args!("{file}: good ({routes} routes, {secrets} secrets; Kubernetes: {cluster})"));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            standard::complain(error);
             ExitCode::FAILURE
         }
     }

@@ -5,12 +5,12 @@ mod cases;
 mod scene;
 mod token;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
+use super::standard;
 use cases::Case;
 use scene::{Scene, Way};
 
@@ -21,7 +21,7 @@ pub async fn run(once: bool, kubeconfig: Option<PathBuf>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("demo: {error:#}");
+            standard::complain(format_args!("demo: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -33,9 +33,9 @@ async fn play(once: bool, kubeconfig: Option<PathBuf>) -> Result<bool> {
         None => Way::session()?,
     };
     let scene = Scene::set(way).await?;
-    let good = show(&scene, &mut std::io::stdout()).await?;
+    let good = show(&scene).await?;
     if !once {
-        print(&mut std::io::stdout(), &scene.invitation())?;
+        print(&scene.invitation())?;
         tokio::signal::ctrl_c().await.context("no signal handler can be installed")?;
     }
     scene.close().await;
@@ -43,26 +43,22 @@ async fn play(once: bool, kubeconfig: Option<PathBuf>) -> Result<bool> {
 }
 
 /// Makes the calls; whether all went as they should.
-async fn show(scene: &Scene, out: &mut impl Write) -> Result<bool> {
+async fn show(scene: &Scene) -> Result<bool> {
     if let Some(cluster) = scene.cluster() {
-        print(out, &format!("Tokens are judged by {cluster}.\n"))?;
+        print(&format!("Tokens are judged by {cluster}.\n"))?;
     }
-    print(out, &format!("veilwarden demo: a proxy on {}, an upstream that echoes behind it.\n", scene.proxy))?;
-    print(out, "The upstream wants an API key. Only veilwarden has it; the caller never sees it.\n\n")?;
+    print(&format!("veilwarden demo: a proxy on {}, an upstream that echoes behind it.\n", scene.proxy))?;
+    print("The upstream wants an API key. Only veilwarden has it; the caller never sees it.\n\n")?;
     let mut good = true;
     for (number, case) in (1..).zip(Case::all(scene)) {
         let outcome = case.play(scene).await?;
         good &= outcome.mistakes.is_empty();
-        print(out, &format!("{number}. {}\n{outcome}\n", case.title))?;
+        print(&format!("{number}. {}\n{outcome}\n", case.title))?;
     }
-    print(out, if good { "All five went as they should.\n" } else { "Not all calls went as they should.\n" })?;
+    print(if good { "All five went as they should.\n" } else { "Not all calls went as they should.\n" })?;
     Ok(good)
 }
 
-/// A reader that has gone away (`| head`) is no failure of ours, nor a reason to leave anything behind.
-fn print(out: &mut impl Write, text: &str) -> Result<()> {
-    match out.write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("the output cannot be written"),
-        _ => Ok(()),
-    }
+fn print(text: &str) -> Result<()> {
+    standard::print(text).context("standard output cannot be written")
 }

@@ -21,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::args;
 use super::signals::Signals;
+use super::{args, standard};
 
 mod tls;
 
@@ -55,7 +55,7 @@ pub async fn run(settings: &args::Echo) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let listener = TcpListener::bind(&address).await.with_context(|| format!("echo cannot listen on {address}"))?;
     let scheme = if acceptor.is_some() { "https" } else { "http" };
-    println!("echo listens on {scheme}://{}", listener.local_addr()?);
+    standard::note(format_args!("echo listens on {scheme}://{}", listener.local_addr()?));
     let mask = settings.mask.clone().into();
     tokio::select! {
         served = serve(listener, Manner { acceptor, mask }) => Ok(served?),

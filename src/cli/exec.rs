@@ -13,13 +13,14 @@ mod scrub;
 mod via;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::args;
+use super::{args, standard};
 use crate::config::{file_path, process_environment};
 use bundle::Bundle;
 use child::Child;
@@ -41,7 +42,7 @@ pub async fn run(settings: args::Exec) -> ExitCode {
     match outcome {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("veilwarden exec: {error:#}");
+            complain(format_args!("{error:#}"));
             ExitCode::from(OWN_FAILURE)
         }
     }
@@ -69,7 +70,7 @@ async fn behind_its_own(settings: &args::Exec) -> Result<u8> {
     let file = file_path(settings.config.clone(), &process_environment);
     let private = Private::start(&file, settings.log_file.as_deref()).await?;
     if let Some(list) = private.changes.removed_keys() {
-        eprintln!("veilwarden exec: removed from the command's environment: {list}");
+        complain(format_args!("removed from the command's environment: {list}"));
     }
     let ended = run_command(&settings.command, &private.changes).await;
     private.stop().await;
@@ -84,8 +85,13 @@ async fn run_command(words: &[OsString], changes: &Changes) -> Result<u8> {
     match Child::spawn(command) {
         Ok(child) => Ok(child.wait().await?),
         Err(error) => {
-            eprintln!("veilwarden exec: {}: {error}", program.display());
+            complain(format_args!("{}: {error}", program.display()));
             Ok(child::status_of_failed_start(&error))
         }
     }
+}
+
+/// Standard error is the command's as well, so a line says whose it is.
+fn complain(what: impl Display) {
+    standard::complain(format_args!("veilwarden exec: {what}"));
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::standard;
+
 /// What is written. It works as it is, with the test upstream behind it.
 const STARTER: &str = include_str!("init/veilwarden.yaml");
 
@@ -16,15 +18,16 @@ pub fn run(file: &Path, force: bool) -> ExitCode {
     options.write(true).mode(0o600).create(true).truncate(true).create_new(!force);
     match options.open(file).and_then(|mut open| open.write_all(STARTER.as_bytes())) {
         Ok(()) => {
-            println!("{}: written; its first lines say what to do next", file.display());
+            standard::note(format_args!("{}: written; its first lines say what to do next", file.display()));
             ExitCode::SUCCESS
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            eprintln!("{}: is there already, and was kept; --force writes over it", file.display());
+            let file = file.display();
+            standard::complain(format_args!("{file}: is there already, and was kept; --force writes over it"));
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("{}: {error}", file.display());
+            standard::complain(format_args!("{}: {error}", file.display()));
             ExitCode::FAILURE
         }
     }

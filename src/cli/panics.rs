@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::PanicHookInfo;
 
-use super::log;
+use super::{log, standard};
 
 /// A panic hook (see [`std::panic::set_hook`]) that writes one line: into the log, or on standard error before there is one.
 ///
@@ -15,7 +15,7 @@ pub fn note(info: &PanicHookInfo<'_>) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!(target: log::START, place, message, "panicked");
     } else {
-        eprintln!("veilwarden panicked at {place}: {message}");
+        standard::complain(format_args!("veilwarden panicked at {place}: {message}"));
     }
 }
 

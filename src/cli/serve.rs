@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use tokio::runtime::Handle;
 use tracing_appender::non_blocking::WorkerGuard;
 
-use super::log;
 use super::signals::Signals;
+use super::{log, standard};
 use crate::app::{App, Running};
 use crate::config::{Config, Overrides, process_environment};
 use crate::server::descriptors;
@@ -76,6 +76,6 @@ async fn serve(running: Running, signals: &mut Signals) -> ExitCode {
 }
 
 fn fail(error: &str) -> ExitCode {
-    eprintln!("{error}");
+    standard::complain(error);
     ExitCode::FAILURE
 }

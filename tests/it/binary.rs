@@ -1,5 +1,6 @@
 //! The contract of the binary that others rely on: the configuration, the ready line, and calls as README makes them.
 
+mod broken_output;
 mod calls;
 mod commands;
 mod start;

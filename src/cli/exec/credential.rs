@@ -8,6 +8,7 @@ use http::header::{HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::complain;
 use crate::request::credential;
 use crate::route::Template;
 use crate::secrets::SecretStore;
@@ -52,7 +53,7 @@ impl CredentialFile {
                 Ok(value) => (last.value, last.failed) = (value, false),
                 Err(error) => {
                     if !last.failed {
-                        eprintln!("veilwarden exec: {error:#}; the last good credential is used on");
+                        complain(format_args!("{error:#}; the last good credential is used on"));
                     }
                     last.failed = true;
                 }

@@ -12,7 +12,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::bundle::{Bundle, directory};
 use super::environment::Changes;
 use super::password::Password;
-use super::{readable, scrub};
+use super::{complain, readable, scrub};
 use crate::app::{App, Running};
 use crate::ca;
 use crate::cli::log;
@@ -41,7 +41,7 @@ impl Private {
         let mut config = load(file, &password)?;
         let _log = log_file.map(|path| log::init_file(config.log, path)).transpose()?;
         for warning in config.warnings.iter().chain(&readable::warnings(&config.secrets, file)) {
-            eprintln!("veilwarden exec: warning: {warning}");
+            complain(format_args!("warning: {warning}"));
         }
         let variables = config.secrets.iter().filter_map(|(_, source)| match source {
             Source::Env(name) => Some(name.as_str()),
