@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
+use super::signals::{STOP_OR_HANGUP, Signals};
 use super::standard;
 use cases::Case;
 use scene::{Scene, Way};
@@ -27,19 +28,34 @@ pub async fn run(once: bool, kubeconfig: Option<PathBuf>) -> ExitCode {
     }
 }
 
+/// A signal ends it in order, wherever it is; whether all went as it should.
 async fn play(once: bool, kubeconfig: Option<PathBuf>) -> Result<bool> {
+    let mut signals = Signals::listen(STOP_OR_HANGUP).context("no signal handler can be installed")?;
+    let scene = tokio::select! {
+        scene = set(kubeconfig) => scene?,
+        _ = signals.next() => return Ok(false),
+    };
+    let good = tokio::select! {
+        good = show(&scene) => good?,
+        _ = signals.next() => {
+            scene.close().await;
+            return Ok(false);
+        }
+    };
+    if !once {
+        print(&scene.invitation())?;
+        signals.next().await;
+    }
+    scene.close().await;
+    Ok(good)
+}
+
+async fn set(kubeconfig: Option<PathBuf>) -> Result<Scene> {
     let way = match kubeconfig {
         Some(kubeconfig) => Way::kubernetes(kubeconfig).await.context("no ServiceAccount token")?,
         None => Way::session()?,
     };
-    let scene = Scene::set(way).await?;
-    let good = show(&scene).await?;
-    if !once {
-        print(&scene.invitation())?;
-        tokio::signal::ctrl_c().await.context("no signal handler can be installed")?;
-    }
-    scene.close().await;
-    Ok(good)
+    Scene::set(way).await
 }
 
 /// Makes the calls; whether all went as they should.

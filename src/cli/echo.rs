@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::signals::Signals;
+use super::signals::{STOP, Signals};
 use super::{args, standard};
 
 mod tls;
@@ -52,7 +52,7 @@ pub async fn run(settings: &args::Echo) -> anyhow::Result<()> {
         _ => None,
     };
     // The first process of a container is not ended by a signal that it does not handle.
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(STOP)?;
     let listener = TcpListener::bind(&address).await.with_context(|| format!("echo cannot listen on {address}"))?;
     let scheme = if acceptor.is_some() { "https" } else { "http" };
     standard::note(format_args!("echo listens on {scheme}://{}", listener.local_addr()?));

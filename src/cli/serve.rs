@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::runtime::Handle;
 use tracing_appender::non_blocking::WorkerGuard;
 
-use super::signals::Signals;
+use super::signals::{STOP, Signals, answer_hangups, name};
 use super::{log, standard};
 use crate::app::{App, Running};
 use crate::config::{Config, Overrides, process_environment};
@@ -15,7 +15,9 @@ use crate::server::descriptors;
 /// Starts, serves, and stops in order. Configuration mistakes go to stderr as they are, one a line.
 pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
     // Before anything else: a signal that comes during the start must not be lost.
-    let Ok(mut signals) = Signals::listen() else { return fail("no signal handler can be installed") };
+    let (Ok(mut signals), Ok(())) = (Signals::listen(STOP), answer_hangups()) else {
+        return fail("no signal handler can be installed");
+    };
     // On a thread of its own, because files are waited for without yielding: one that does not answer (a pipe, a
     // server that is gone) must not keep us from hearing a signal, which takes a free worker, and there may be only one.
     let (file, overrides) = (file.to_owned(), overrides.clone());
@@ -26,8 +28,8 @@ pub async fn run(file: &Path, overrides: &Overrides) -> ExitCode {
             Ok(Err(mistakes)) => fail(&mistakes),
             Err(_) => fail("the start broke off"),
         },
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopped while starting");
+        signal = signals.next() => {
+            tracing::info!(signal = name(signal), "stopped while starting");
             ExitCode::SUCCESS
         }
     }
@@ -61,15 +63,15 @@ async fn serve(running: Running, signals: &mut Signals) -> ExitCode {
     let listen = running.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let admin_listen = running.admin_listen.map_or("off".to_owned(), |address| address.to_string());
     tracing::info!(target: log::START, listen, admin_listen, version = env!("CARGO_PKG_VERSION"), "ready");
-    let name = signals.next().await;
-    tracing::info!(signal = name, "draining");
+    let signal = signals.next().await;
+    tracing::info!(signal = name(signal), "draining");
     tokio::select! {
         () = running.stop() => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
-        name = signals.next() => {
-            tracing::warn!(signal = name, "second signal: stopped at once");
+        signal = signals.next() => {
+            tracing::warn!(signal = name(signal), "second signal: stopped at once");
             ExitCode::FAILURE
         }
     }

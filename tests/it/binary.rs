@@ -3,6 +3,7 @@
 mod broken_output;
 mod calls;
 mod commands;
+mod demo;
 mod start;
 mod upstreams;
 

@@ -226,6 +226,22 @@ async fn l03_a_second_signal_ends_at_once_and_sigquit_leaves_no_core() {
 }
 
 #[tokio::test]
+async fn a_hangup_is_a_line_of_the_log_and_no_end() {
+    let (world, mut process) = World::new().await.spawn().await;
+    let go = Arc::new(Semaphore::new(0));
+    let mut open = half_an_answer(&world, go.clone()).await;
+    process.signal(Signal::HUP);
+    until("the log's line", || process.stderr().contains("restart veilwarden to change it")).await;
+    assert!(process.stderr().contains("\"WARN\""), "{}", process.stderr());
+    go.add_permits(1);
+    let mut rest = [0; 5];
+    within("the other half", open.read_exact(&mut rest)).await.unwrap();
+    assert_eq!((&rest, readiness(&world).await), (b"other", 200));
+    process.signal(Signal::TERM);
+    assert_ends_soon(&mut process, End::Exit(0), "SIGTERM").await;
+}
+
+#[tokio::test]
 async fn l05_what_was_recorded_is_written_before_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = file(directory.path(), "v.yaml", config(""));
