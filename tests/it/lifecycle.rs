@@ -1,6 +1,5 @@
 //! Section L of the hostile cases: starting, not starting, and the orderly end of the real process.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::world::kubernetes::Mode;
-use crate::world::process::{self, End, Process, addresses, file};
+use crate::world::process::{self, End, Process, addresses, file, named_pipe};
 use crate::world::raw;
 use crate::world::recorder::Step;
 use crate::world::{PATIENCE, Started, World, until, within};
@@ -38,12 +37,6 @@ fn handles_sigterm(process: &Process) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
     u64::from_str_radix(caught.trim(), 16).unwrap_or_default() & (1 << (Signal::TERM.as_raw() - 1)) != 0
-}
-
-fn named_pipe(directory: &Path, name: &str) -> String {
-    let path = directory.join(name);
-    assert!(process::command("mkfifo").arg(&path).status().unwrap().success());
-    path.display().to_string()
 }
 
 /// Ends within moments, not with the last limit that is left.

@@ -6,6 +6,8 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpgrp, kill_process, wait, waitpid};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::signals::Signals;
+
 /// What a shell says of a command that a signal has ended.
 const SIGNALLED: i32 = 128;
 
@@ -14,31 +16,25 @@ const PASSED_ON: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::USR1, Signal:
 /// The same, but a terminal gives them to everybody in its foreground by itself.
 const FROM_TERMINAL: [Signal; 2] = [Signal::INT, Signal::QUIT];
 
+/// All that a command hears of by us.
+pub fn signals() -> impl Iterator<Item = Signal> {
+    PASSED_ON.into_iter().chain(FROM_TERMINAL)
+}
+
 /// A running command. It stays in our process group and keeps our terminal, so that a shell's job control moves both.
 pub struct Child {
     pid: Pid,
     ended: tokio::signal::unix::Signal,
-    signals: tokio::sync::mpsc::Receiver<Signal>,
+    signals: Signals,
 }
 
 impl Child {
-    /// Starts the command. From now on, the signals that are passed on do not end us.
+    /// Starts the command, which gets those of [`signals`] that come from now on.
     ///
     /// # Errors
     /// As `execve`.
-    pub fn spawn(mut command: Command) -> io::Result<Child> {
+    pub fn spawn(mut command: Command, signals: Signals) -> io::Result<Child> {
         let ended = signal(SignalKind::child())?;
-        // A signal that comes while eight others wait is one of the same few.
-        let (sender, signals) = tokio::sync::mpsc::channel(8);
-        for number in PASSED_ON.into_iter().chain(FROM_TERMINAL) {
-            let mut stream = signal(SignalKind::from_raw(number.as_raw()))?;
-            let sender = sender.clone();
-            tokio::spawn(async move {
-                while stream.recv().await.is_some() {
-                    let _ = sender.try_send(number);
-                }
-            });
-        }
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Child { pid, ended, signals })
@@ -56,7 +52,7 @@ impl Child {
             }
             tokio::select! {
                 _ = self.ended.recv() => {}
-                Some(number) = self.signals.recv() => self.pass_on(number),
+                number = self.signals.next() => self.pass_on(number),
             }
         }
     }
@@ -92,6 +88,11 @@ impl Child {
 /// 127 when there is no such program, 126 when it cannot be run.
 pub fn status_of_failed_start(error: &io::Error) -> u8 {
     if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+}
+
+/// 128 and its number.
+pub fn status_of_signal(number: Signal) -> u8 {
+    u8::try_from(SIGNALLED + number.as_raw()).unwrap_or(u8::MAX)
 }
 
 fn exit_status(status: WaitStatus) -> Option<u8> {

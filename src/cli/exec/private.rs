@@ -1,7 +1,7 @@
 //! A veilwarden for one command alone: on a free port of loopback, with a session secret and a CA that end with it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tracing_appender::non_blocking::WorkerGuard;
 
-use super::bundle::{Bundle, directory};
+use super::bundle::Bundle;
 use super::environment::Changes;
 use super::password::Password;
 use super::{complain, readable, scrub};
@@ -32,15 +32,15 @@ pub struct Private {
 
 impl Private {
     /// Starts the proxy that the configuration describes, but for where it listens and whom it lets in: the command,
-    /// as the `user` of the file.
+    /// as the `user` of the file. `state_dir`: where its CA is made; nothing in it is needed afterwards.
     ///
     /// # Errors
     /// As `serve`; every mistake of the configuration.
-    pub async fn start(file: &Path, log_file: Option<&Path>) -> Result<Private> {
+    pub async fn start(file: PathBuf, log_file: Option<PathBuf>, state_dir: PathBuf) -> Result<Private> {
         let password = Password::generate()?;
-        let mut config = load(file, &password)?;
-        let _log = log_file.map(|path| log::init_file(config.log, path)).transpose()?;
-        for warning in config.warnings.iter().chain(&readable::warnings(&config.secrets, file)) {
+        let mut config = load(&file, &password)?;
+        let _log = log_file.map(|path| log::init_file(config.log, &path)).transpose()?;
+        for warning in config.warnings.iter().chain(&readable::warnings(&config.secrets, &file)) {
             complain(format_args!("warning: {warning}"));
         }
         let variables = config.secrets.iter().filter_map(|(_, source)| match source {
@@ -48,9 +48,7 @@ impl Private {
             Source::Value(_) | Source::File(_) | Source::Doppler { .. } => None,
         });
         let scrubbed = scrub::scrubbed(std::env::vars_os().map(|(name, _)| name), variables);
-        // The CA's key is in a file until the proxy has it, which is before there is a command to read it.
-        let state = directory()?;
-        let source = ca::Source::Made { state_dir: state.path().to_owned() };
+        let source = ca::Source::Made { state_dir };
         config.forward.enabled = true;
         config.forward.ca = Some(source.clone());
         config.forward.reread = false;

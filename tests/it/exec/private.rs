@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::world::process::{End, Process, VEILWARDEN, addresses, command, file, run};
+use rustix::process::Signal;
+
+use crate::world::process::{End, Process, VEILWARDEN, addresses, command, file, named_pipe, run};
 use crate::world::recorder::Recorder;
 use crate::world::tls::{Authority, Front};
 use crate::world::until;
@@ -121,6 +123,33 @@ async fn a_configuration_that_is_wrong_runs_nothing() {
         let (end, out, err) = run(&["exec", "--config", config, "--", "echo", "ran"], &[]).await;
         assert_eq!((end, &*out), (End::Exit(125), ""), "{err}");
         assert!(err.contains(message), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_before_the_command_ends_it_and_leaves_nothing_behind() {
+    let scene = scene("").await;
+    let tmp = scene.directory.path().join("tmp");
+    let begun = || std::fs::read_dir(&tmp).is_ok_and(|entries| entries.count() > 0);
+    // A start that takes milliseconds; the command may have begun just before the signal.
+    for _ in 0..10 {
+        let mut process = exec(&scene, "exec sleep 600", &[]);
+        until("the place for the CA", begun).await;
+        process.signal(Signal::TERM);
+        assert_eq!(process.end().await, End::Exit(143), "{}", process.stderr());
+        assert_eq!(left_behind(scene.directory.path()), 0);
+    }
+    // A start that hangs.
+    let audit = format!("{}/audit.jsonl", scene.directory.path().display());
+    let pipe = named_pipe(scene.directory.path(), "pipe");
+    let text = std::fs::read_to_string(&scene.config).unwrap().replace(&audit, &pipe);
+    file(scene.directory.path(), "veilwarden.yaml", text);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut process = exec(&scene, "echo ran", &[]);
+        until("the place for the CA", begun).await;
+        process.signal(signal);
+        assert_eq!(process.end().await, End::Exit(128 + signal.as_raw()), "{}", process.stderr());
+        assert_eq!((left_behind(scene.directory.path()), &*process.stdout()), (0, ""), "{signal:?}");
     }
 }
 

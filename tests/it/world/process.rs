@@ -180,3 +180,10 @@ pub fn file(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
     std::fs::write(&path, content).unwrap();
     path.display().to_string()
 }
+
+/// A pipe at whose other end nobody is: opening it takes for ever. Its path.
+pub fn named_pipe(directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    assert!(command("mkfifo").arg(&path).status().unwrap().success());
+    path.display().to_string()
+}
