@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -12,10 +13,26 @@ use veilwarden::cli::args::{self, Command, OutputFormat};
 use veilwarden::cli::{ca, check, demo, echo, exec, init, install, panics, serve, snippet, standard};
 use veilwarden::config::{self, file_path, process_environment};
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    perform(&argv).unwrap_or_else(|error| {
+        standard::complain(format_args!("Error: {error:?}"));
+        ExitCode::from(args::status_of_failure(&argv, false))
+    })
+}
+
+fn perform(argv: &[OsString]) -> Result<ExitCode> {
     protect_memory().context("secrets in memory cannot be protected")?;
     std::panic::set_hook(Box::new(panics::note));
-    let command = args::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let command = match args::parse(argv.iter().cloned()) {
+        Ok(command) => command,
+        Err(told) => {
+            // Help, version, or what is wrong; whether it can be said changes nothing.
+            let _ = told.print();
+            let wrong = told.use_stderr();
+            return Ok(if wrong { ExitCode::from(args::status_of_failure(argv, true)) } else { ExitCode::SUCCESS });
+        }
+    };
     // Before anything builds a TLS configuration: no library may choose another provider.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match command {

@@ -10,7 +10,7 @@ use http::HeaderName;
 use crate::config::variable_of;
 
 pub mod ca;
-mod exec;
+pub mod exec;
 mod settings;
 pub mod snippet;
 mod spelling;
@@ -32,7 +32,7 @@ Examples:
       Serve in a cluster.
 
 A flag counts before its variable, a variable before the configuration file. A blank variable counts as unset.
-Exit status: 0 good, 1 failed, 2 wrong usage.";
+Exit status: 0 good, 1 failed, 2 wrong usage; exec has its own, see its help.";
 
 /// A node-local HTTP proxy that puts the secret into a workload's call, so that the workload never holds it
 #[derive(Debug, Parser)]
@@ -202,7 +202,7 @@ pub struct Completions {
 /// Reads a command line; `argv` starts with the program's name.
 ///
 /// # Errors
-/// What `clap` says, help and version included: print it with [`clap::Error::exit`].
+/// What `clap` says, help and version included.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(spelling::double_dashes(argv, &command))?;
@@ -223,6 +223,15 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, clap::
         Some(Typed::Config(ConfigCommand::Schema)) => Command::ConfigSchema,
         Some(Typed::Later(later)) => return Err(not_yet(&later, &mut command)),
     })
+}
+
+/// The exit status of a program with these arguments that fails by itself, or is not used as it should be (`wrong_usage`).
+pub fn status_of_failure(argv: &[OsString], wrong_usage: bool) -> u8 {
+    match argv.get(1) {
+        Some(name) if name == "exec" => exec::OWN_FAILURE,
+        _ if wrong_usage => 2,
+        _ => 1,
+    }
 }
 
 /// The command line's definition, for `completions`. The help of each setting names its variable; the variables

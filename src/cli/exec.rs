@@ -32,9 +32,6 @@ use relay::Relay;
 use start::{Interrupted, start};
 use via::Via;
 
-/// What `env`, `timeout` and their like exit with when they fail themselves.
-const OWN_FAILURE: u8 = 125;
-
 /// Runs the command and ends as it does: with its exit status, or 128 and the number of the signal that ended it.
 pub async fn run(mut settings: args::Exec) -> ExitCode {
     let words = std::mem::take(&mut settings.command);
@@ -46,7 +43,7 @@ pub async fn run(mut settings: args::Exec) -> ExitCode {
         Some(Interrupted(number)) => status_of_signal(*number),
         None => {
             complain(format_args!("{error:#}"));
-            OWN_FAILURE
+            args::exec::OWN_FAILURE
         }
     }))
 }

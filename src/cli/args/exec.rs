@@ -12,8 +12,12 @@ Examples:
   veilwarden exec --via http://veilwarden.veilwarden.svc:8088 --token-file /var/run/secrets/veilwarden/token -- my-agent
       Run a program in a pod; each of its calls is sent with the token that the file holds at that moment.
 
-Exit status: the command's; 128 and a signal's number if that ended it; 125 if veilwarden failed, 126 if the command
-cannot be run, 127 if there is none.";
+Exit status: the command's; 128 and a signal's number if that ended it; 125 if veilwarden failed, wrong usage
+included; 126 if the command cannot be run, 127 if there is none.";
+
+/// What `env`, `timeout` and their like exit with when they fail themselves, wrong usage included. Any other status would
+/// look like the command's.
+pub const OWN_FAILURE: u8 = 125;
 
 /// `exec`.
 #[derive(Debug, Args)]

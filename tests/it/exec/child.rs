@@ -65,14 +65,16 @@ async fn it_ends_as_the_command_does() {
     let program = file(directory.path(), "no-program", "text");
     let absent = directory.path().join("absent").display().to_string();
     for (flags, words, status) in [
-        (["--via", "http://127.0.0.1:1", "--token-file", &token], &["/nowhere/at/all"][..], 127),
-        (["--via", "http://127.0.0.1:1", "--token-file", &token], &[&program], 126),
-        (["--via", "http://127.0.0.1:1", "--token-file", &absent], &["true"], 125),
-        (["--via", "http://127.0.0.1:1/path", "--token-file", &token], &["true"], 125),
-        (["--via", "http://127.0.0.1:1", "--ca-file", &token], &["true"], 125),
-        (["--via", "http://127.0.0.1:1", "--token-file", &token], &[], 2),
+        (&["--via", "http://127.0.0.1:1", "--token-file", &token][..], &["/nowhere/at/all"][..], 127),
+        (&["--via", "http://127.0.0.1:1", "--token-file", &token], &[&program], 126),
+        (&["--via", "http://127.0.0.1:1", "--token-file", &absent], &["true"], 125),
+        (&["--via", "http://127.0.0.1:1/path", "--token-file", &token], &["true"], 125),
+        (&["--via", "http://127.0.0.1:1", "--ca-file", &token], &["true"], 125),
+        (&["--via", "http://127.0.0.1:1", "--token-file", &token], &[], 125),
+        (&["--token-file", &token, "--log-file", "log"], &["true"], 125),
+        (&["--via", "http://127.0.0.1:1", "--token-file", &token, "--no-flag", "x"], &["true"], 125),
     ] {
-        let (end, _, err) = run(&[&["exec"], &flags[..], &["--"], words].concat(), &[]).await;
+        let (end, _, err) = run(&[&["exec"], flags, &["--"], words].concat(), &[]).await;
         assert_eq!(end, End::Exit(status), "{flags:?} {words:?}: {err}");
         assert!(!err.is_empty(), "{flags:?} {words:?}: nothing is said");
     }
