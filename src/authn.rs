@@ -77,6 +77,11 @@ impl Authn {
         Self { session, kubernetes }
     }
 
+    /// Whether there is a session secret that a caller could have.
+    pub fn takes_session_secret(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// The program has started; see [`Authenticator::begin`].
     pub fn begin(&self) {
         self.kubernetes.iter().for_each(|kubernetes| kubernetes.begin());

@@ -13,6 +13,9 @@ use crate::redact::{Reflected, body, frames};
 use crate::request::credential::BadCredential;
 use crate::{authn, policy, request, secrets};
 
+mod ways_in;
+pub use ways_in::WaysIn;
+
 /// Why a call did not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -193,7 +196,7 @@ impl Error {
     }
 
     /// What the caller may do about it. Never names other hosts, secret ids, addresses or internals.
-    pub fn hint(&self) -> Option<Cow<'_, str>> {
+    pub fn hint(&self, ways: WaysIn) -> Option<Cow<'_, str>> {
         let text = match self {
             Error::Gate(refusal) => return Some(refusal.to_string().into()),
             Error::Request(request::Error::MissingHost) => {
@@ -201,7 +204,7 @@ impl Error {
             }
             Error::Request(error) => return Some(error.to_string().into()),
             Error::Credential(bad) => bad.0,
-            Error::Authn(error) => return hint_of_authn(error),
+            Error::Authn(error) => return hint_of_authn(error, ways),
             Error::NoRoute => "ask the operator for a route to this host, or check its spelling and port",
             Error::NoCa => {
                 "CONNECT needs a CA, which the operator makes with \"veilwarden ca init\" or by setting state_dir; without \
@@ -256,15 +259,12 @@ fn code_of_authn(error: &authn::Error) -> Code {
     }
 }
 
-fn hint_of_authn(error: &authn::Error) -> Option<Cow<'_, str>> {
+fn hint_of_authn(error: &authn::Error, ways: WaysIn) -> Option<Cow<'_, str>> {
     if let Some(hint) = error.hint() {
         return Some(hint.into());
     }
     let text = match code_of_authn(error) {
-        Code::Unauthorized => {
-            "send a Kubernetes ServiceAccount token as \"Authorization: Bearer TOKEN\", or the session secret as \
-             \"X-Session-Secret: SECRET\""
-        }
+        Code::Unauthorized => return ways.hint().map(Cow::from),
         Code::TokenExpired => "read the token file again: the kubelet renews it before it expires",
         Code::AuthUnavailable => "try again after the time in Retry-After",
         _ => return None,
@@ -280,7 +280,10 @@ mod tests {
     fn h37_no_credential_and_a_wrong_secret_look_the_same() {
         let (missing, wrong) = (Error::Authn(authn::Error::Missing), Error::Authn(authn::Error::WrongSessionSecret));
         assert_eq!(missing.code(), wrong.code());
-        assert_eq!(missing.hint(), wrong.hint());
+        for (forward, token) in [(true, true), (true, false), (false, true), (false, false)] {
+            let ways = WaysIn { token, session: true, forward };
+            assert!(missing.hint(ways).is_some() && missing.hint(ways) == wrong.hint(ways), "{ways:?}");
+        }
     }
 
     #[test]
@@ -291,7 +294,7 @@ mod tests {
         {
             let error = Error::Upstream(fault);
             assert!(!error.code().message().contains(cause));
-            assert!(!error.hint().unwrap_or_default().contains(cause));
+            assert!(!error.hint(WaysIn::default()).unwrap_or_default().contains(cause));
         }
     }
 }

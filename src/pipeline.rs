@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use crate::audit::{Record, Trail};
 use crate::authn::{Authn, Source};
-use crate::error::Error;
+use crate::error::{Error, WaysIn};
 use crate::limits::{Calls, Limit, Rate, Shares};
 use crate::metrics::Metrics;
 use crate::request::{RequestId, fields};
@@ -156,7 +156,7 @@ impl Pipeline {
         let error = Error::Overloaded(limit);
         self.metrics.failed(error.code().as_str());
         let id = RequestId::generate();
-        let mut answer = answer::refusal(&error, id.as_str(), false);
+        let mut answer = answer::refusal(&error, id.as_str(), WaysIn::default());
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
         answer::written(answer)
@@ -246,7 +246,8 @@ impl Pipeline {
         // Whoever is slow to take a refusal keeps nobody else out.
         (record.call, record.share) = (None, None);
         let id = record.request_id();
-        let mut answer = answer::refusal(error, id.as_str(), record.forward);
+        let (token, session) = (self.kubernetes, self.authn.takes_session_secret());
+        let mut answer = answer::refusal(error, id.as_str(), WaysIn { token, session, forward: record.forward });
         // The tunnel's credential will not get better: the caller has to open another one.
         if record.intercepted && answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -279,7 +280,7 @@ impl Pipeline {
     fn refuse_unrecorded(&self) -> Response<Answer> {
         self.metrics.failed(Error::AuditFull.code().as_str());
         let id = RequestId::generate();
-        let mut answer = answer::refusal(&Error::AuditFull, id.as_str(), false);
+        let mut answer = answer::refusal(&Error::AuditFull, id.as_str(), WaysIn::default());
         answer.headers_mut().insert(fields::REQUEST_ID, id.header_value());
         answer
     }

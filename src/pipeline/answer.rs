@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 use crate::audit::Record;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, WaysIn};
 use crate::gate::deadline::Deadline;
 use crate::gate::transit::Transit;
 use crate::gate::{Busy, Held};
@@ -220,7 +220,12 @@ pub fn without_body(mut answer: Response<Answer>) -> Response<Answer> {
     answer.map(|answer| Answer { body: Source::Own(None), ..answer })
 }
 
-/// The error body of spec section 7.
+/// The error body of spec section 7, as JSON.
+pub fn error_body(code: Code, request_id: &str, hint: Option<&str>) -> Vec<u8> {
+    let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint };
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
 #[derive(Serialize)]
 struct Refusal<'a> {
     error: &'static str,
@@ -230,19 +235,17 @@ struct Refusal<'a> {
     hint: Option<&'a str>,
 }
 
-/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status. `forward`: the caller
-/// takes us for a proxy and not for the upstream, so the credential that it lacks is one for a proxy.
-pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answer> {
+/// Our own answer for a failure: fixed texts, an id, a hint, and the fields that go with its status. `ways.forward`: the
+/// caller takes us for a proxy and not for the upstream, so the credential that it lacks is one for a proxy.
+pub fn refusal(error: &Error, request_id: &str, ways: WaysIn) -> Response<Answer> {
     let code = error.code();
-    let hint = error.hint();
-    let body = Refusal { error: code.as_str(), message: code.message(), request_id, hint: hint.as_deref() };
-    let mut answer = Response::new(Answer::own(serde_json::to_vec(&body).unwrap_or_default()));
+    let mut answer = Response::new(Answer::own(error_body(code, request_id, error.hint(ways).as_deref())));
     *answer.status_mut() = code.status();
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
     let challenged = code.status() == StatusCode::UNAUTHORIZED;
-    if challenged && forward {
+    if challenged && ways.forward {
         let challenges = "Basic realm=\"veilwarden\", Bearer realm=\"veilwarden\"";
         headers.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(challenges));
     } else if challenged {
@@ -257,7 +260,7 @@ pub fn refusal(error: &Error, request_id: &str, forward: bool) -> Response<Answe
     if error.poisons_connection() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if challenged && forward {
+    if challenged && ways.forward {
         *answer.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     }
     answer

@@ -35,6 +35,8 @@ async fn a_call_without_a_credential_is_asked_for_one_for_a_proxy() {
     let world = World::new().await.start().await;
     let answer = world.send("GET http://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
     world.assert_refused(&answer, 407, "UNAUTHORIZED", "no credential").await;
+    let hint = serde_json::from_str::<serde_json::Value>(&answer.text()).unwrap()["hint"].to_string();
+    assert!(hint.contains("Proxy-Authorization") && !hint.contains("ServiceAccount"), "{hint}");
     let wrong = "GET http://a.test/x HTTP/1.1\r\nHost: a.test\r\nProxy-Authorization: Digest x\r\n\r\n";
     let answer = world.send(wrong).await;
     world.assert_refused(&answer, 407, "INVALID_TOKEN", "another scheme").await;

@@ -28,7 +28,9 @@ use super::lingering::Lingering;
 use super::password::Password;
 use super::via::{Stream, Via};
 use crate::authn::session::SessionSecret;
-use crate::request::{credential, fields};
+use crate::error::Code;
+use crate::pipeline::answer::error_body;
+use crate::request::{RequestId, credential, fields};
 
 /// Connections of the child, tunnels included; more wait for one of them to end.
 const CONNECTIONS: usize = 512;
@@ -108,27 +110,26 @@ impl Relay {
         permit: Arc<OwnedSemaphorePermit>,
         left_http: &AtomicBool,
     ) -> Response<Body> {
+        let claimed = request.headers().get(fields::REQUEST_ID).and_then(RequestId::accept);
+        let id = claimed.unwrap_or_else(RequestId::generate);
         if !self.is_the_child(request.headers_mut()) {
-            let mut answer = own_answer(
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-                "UNAUTHORIZED",
-                "the proxy variables of the child hold the password",
-            );
-            answer
-                .headers_mut()
-                .insert(PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"veilwarden exec\""));
+            let mut answer =
+                own_answer(Code::Unauthorized, &id, "the proxy variables of the command hold the password");
+            *answer.status_mut() = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+            let challenge = HeaderValue::from_static("Basic realm=\"veilwarden exec\"");
+            answer.headers_mut().insert(PROXY_AUTHENTICATE, challenge);
             return answer;
         }
         if request.method() != Method::CONNECT && request.uri().authority().is_none() {
-            return own_answer(StatusCode::BAD_REQUEST, "BAD_REQUEST", "this is a proxy: send a whole URL, or CONNECT");
+            return own_answer(Code::BadRequest, &id, "this is a proxy: send a whole URL, or CONNECT");
         }
         request.headers_mut().insert(PROXY_AUTHORIZATION, self.credential.current().await);
         request.headers_mut().remove("proxy-connection");
         match self.via.connect().await {
             Ok(stream) => hand_on(request, stream, permit, left_http).await.unwrap_or_else(|_| {
-                own_answer(StatusCode::BAD_GATEWAY, "UPSTREAM_ERROR", "the connection to veilwarden broke off")
+                own_answer(Code::UpstreamError, &id, "the connection to veilwarden broke off: try again")
             }),
-            Err(_) => own_answer(StatusCode::BAD_GATEWAY, "UPSTREAM_ERROR", "veilwarden cannot be reached: see --via"),
+            Err(_) => own_answer(Code::UpstreamError, &id, "veilwarden cannot be reached: see --via"),
         }
     }
 
@@ -172,12 +173,13 @@ async fn hand_on(
     Ok(answer.map(Either::Left))
 }
 
-/// An answer of the relay's own, in the form of veilwarden's.
-fn own_answer(status: StatusCode, code: &'static str, message: &str) -> Response<Body> {
-    let body = serde_json::json!({"error": code, "message": message}).to_string();
-    let mut answer = Response::new(Either::Right(Full::from(body)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer.headers_mut().insert(fields::ERROR, HeaderValue::from_static(code));
+/// An answer of the relay's own, in the form of veilwarden's. Which of the two it comes from is in the hint.
+fn own_answer(code: Code, id: &RequestId, hint: &str) -> Response<Body> {
+    let mut answer = Response::new(Either::Right(Full::from(error_body(code, id.as_str(), Some(hint)))));
+    *answer.status_mut() = code.status();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(fields::ERROR, HeaderValue::from_static(code.as_str()));
+    headers.insert(fields::REQUEST_ID, id.header_value());
     answer
 }

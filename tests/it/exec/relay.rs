@@ -187,6 +187,23 @@ async fn only_the_command_has_the_password() {
 }
 
 #[tokio::test]
+async fn an_answer_of_the_relays_own_has_the_form_of_every_other() {
+    let held = held(&Recorder::start().await).await;
+    for (lines, code) in [("", "UNAUTHORIZED"), (&*held.password, "BAD_REQUEST")] {
+        for (id, claimed) in [("", None), ("X-Request-Id: my-id\r\n", Some("my-id")), ("X-Request-Id: no id\r\n", None)]
+        {
+            let answer = held.send(&format!("GET /x HTTP/1.1\r\nHost: a.test\r\n{id}{lines}\r\n")).await;
+            let body: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+            let keys: Vec<&String> = body.as_object().unwrap().keys().collect();
+            assert_eq!(keys, ["error", "message", "request_id", "hint"], "{body}");
+            assert_eq!((&body["error"], answer.header("x-request-id")), (&code.into(), body["request_id"].as_str()));
+            assert!(claimed.is_none_or(|id| body["request_id"] == id) && body["request_id"] != "no id", "{body}");
+        }
+    }
+    held.end().await;
+}
+
+#[tokio::test]
 async fn a_veilwarden_that_is_away_is_said() {
     let upstream = Recorder::start().await;
     let directory = tempfile::tempdir().unwrap();
