@@ -36,6 +36,9 @@ const MAX_LEAVES: u64 = 1024;
 pub enum Error {
     #[error("{path}: {reason}")]
     File { path: String, reason: String },
+    /// Says nothing about the file.
+    #[error("{path}: no open files are left; raise the limit (ulimit -n)")]
+    NoOpenFiles { path: String },
     #[error("{path}: the key can be read by others than its owner and group (mode {mode:04o}); do \"chmod o= {path}\"")]
     KeyOpenToOthers { path: String, mode: u32 },
     #[error("{path}: others may write to the directory (mode {mode:04o}); do \"chmod o-w {path}\"")]

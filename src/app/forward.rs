@@ -71,6 +71,10 @@ impl Renewal {
 
     /// A good CA that is another one signs from now on. What is bad is told once and changes nothing.
     fn take(&mut self, read: Result<Authority, Error>) {
+        // Nothing was seen of the files; the next turn may.
+        if matches!(read, Err(Error::NoOpenFiles { .. })) {
+            return;
+        }
         let seen = read.as_ref().map(|authority| authority.pem().to_owned()).map_err(ToString::to_string);
         if seen == self.last {
             return;
@@ -193,6 +197,17 @@ mod tests {
         put(home.path(), (&cert, &key));
         look(&mut renewal);
         assert_eq!((renewal.ca.pem(), is_failing(&renewal)), (cert, false));
+    }
+
+    #[test]
+    fn a_want_of_descriptors_says_nothing_about_the_ca() {
+        let home = tempfile::tempdir().unwrap();
+        let mut renewal = started(Source::Made { state_dir: home.path().to_owned() }, true).unwrap();
+        renewal.take(Err(Error::NoOpenFiles { path: "ca.crt".to_owned() }));
+        assert_eq!((failures(&renewal), is_failing(&renewal)), (0, false));
+        renewal.take(Err(Error::NotACa));
+        renewal.take(Err(Error::NoOpenFiles { path: "ca.crt".to_owned() }));
+        assert_eq!((failures(&renewal), is_failing(&renewal)), (1, true), "what was wrong stays so");
     }
 
     #[test]

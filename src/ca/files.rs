@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -110,7 +111,7 @@ impl Kept {
         let cert = read_pem(&self.cert)?;
         Authority::read(&cert, &key, OffsetDateTime::now_utc()).map_err(|error| match error {
             // Of which of the two files these speak is in their texts.
-            Error::File { .. } => error,
+            Error::File { .. } | Error::NoOpenFiles { .. } => error,
             error => Error::File { path: text(&self.cert), reason: error.to_string() },
         })
     }
@@ -186,10 +187,13 @@ fn lock(state_dir: &Path) -> Result<File, Error> {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
+    if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+        return Error::NoOpenFiles { path: text(path) };
+    }
     let reason = match error.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied for the user that runs veilwarden".to_owned(),
-        kind => kind.to_string(),
+        _ => error.to_string(),
     };
     Error::File { path: text(path), reason }
 }
@@ -282,6 +286,15 @@ mod tests {
         fs::rename(&elsewhere, &cert).unwrap();
         drop(making);
         assert!(other.join().unwrap().unwrap());
+    }
+
+    #[test]
+    fn what_the_system_says_is_repeated_and_a_want_of_descriptors_is_no_bad_file() {
+        let said = |errno: Errno| failed(Path::new("/x"), &io::Error::from(errno));
+        assert_eq!(said(Errno::IO).to_string(), "/x: Input/output error (os error 5)");
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert!(matches!(said(errno), Error::NoOpenFiles { .. }), "{errno}");
+        }
     }
 
     #[test]

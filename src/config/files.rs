@@ -48,7 +48,7 @@ impl Failure {
                     "permission denied; the user that runs veilwarden must be able to read it".to_owned()
                 }
                 ErrorKind::IsADirectory => "this is a directory".to_owned(),
-                kind => kind.to_string(),
+                _ => error.to_string(),
             },
         }
     }
@@ -89,6 +89,7 @@ mod tests {
         let path = dir.path().join("v.yaml");
         assert!(config(&path).unwrap_err().starts_with("there is no such file; name one with --config"));
         assert_eq!(config(dir.path()).unwrap_err(), "this is a directory");
+        assert_eq!(config(Path::new("/proc/self/mem")).unwrap_err(), "Input/output error (os error 5)");
         std::fs::write(&path, "a: b\nc: \u{e9}\n".chars().map(|c| c as u8).collect::<Vec<u8>>()).expect("written");
         assert_eq!(config(&path).unwrap_err(), "not UTF-8 text (line 2)");
         std::fs::write(&path, " ".repeat(LARGEST_CONFIG as usize + 1)).expect("written");

@@ -72,6 +72,10 @@ impl Tls {
             let tls = Arc::clone(&self);
             // A file system may hang as a server does; what is served goes on meanwhile.
             let Ok(read) = tokio::task::spawn_blocking(move || Files::read(&tls.settings)).await else { continue };
+            // Nothing was seen of the files; the next turn may.
+            if matches!(read, Err(Error::NoOpenFiles { .. })) {
+                continue;
+            }
             let seen = read.as_ref().map(Files::digest).map_err(ToString::to_string);
             if seen == last {
                 continue;
