@@ -28,6 +28,7 @@ mod injection;
 mod listeners;
 mod mistakes;
 mod operation;
+mod overlap;
 mod overrides;
 mod place;
 mod pods;

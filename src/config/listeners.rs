@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::mistakes::Report;
 use super::overrides::{Given, Outside};
 use super::place::Place;
-use super::{Endpoint, address, raw};
+use super::{Endpoint, address, overlap, raw};
 
 /// TLS on the TCP addresses of `listen`. Nothing has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) fn listen(file: &raw::OneOrMany, outside: &Outside, report: &mut Repo
         let Some(address) = report.take(&given.from, address::endpoint(&given.value)) else { continue };
         if address.address().is_none_or(|address| address.port() != 0) && addresses.contains(&address) {
             report.add(&given.from, format!("{address} is listed twice"));
+        } else if let Some(message) = address.address().and_then(|address| taken(address, &addresses)) {
+            report.add(&given.from, message);
         }
         addresses.push(address);
     }
@@ -35,6 +37,15 @@ pub(super) fn listen(file: &raw::OneOrMany, outside: &Outside, report: &mut Repo
         report.add(&Place::of("listen"), "needs at least one address");
     }
     addresses
+}
+
+/// Why the address cannot be listened on beside these others of ours.
+fn taken(address: SocketAddr, others: &[Endpoint]) -> Option<String> {
+    let other = others.iter().filter_map(Endpoint::address).find(|other| overlap::exclude(address, *other))?;
+    Some(format!(
+        "{address} and {other} cannot both be listened on, since one has the port of the other as well: choose another port, \
+         or remove one"
+    ))
 }
 
 fn given_addresses(file: &raw::OneOrMany, outside: &Outside) -> Vec<Given> {
@@ -62,6 +73,8 @@ pub(super) fn admin(file: &str, listen: &[Endpoint], outside: &Outside, report: 
     let address = report.take(&given.from, address::listen(&given.value))?;
     if address.port() != 0 && listen.contains(&Endpoint::Tcp(address)) {
         report.add(&given.from, format!("{address} is the address of listen"));
+    } else if let Some(message) = taken(address, listen) {
+        report.add(&given.from, message);
     }
     Some(address)
 }

@@ -130,6 +130,14 @@ fn addresses_and_policies_that_mean_nothing_are_refused() {
             "listen: localhost:8088\n",
             "2:9: listen: \"localhost:8088\" is not an IP address and port; did you mean \"127.0.0.1:8088\"?",
         ),
+        (
+            "listen: ['0.0.0.0:1', '[::]:1']\n",
+            "2:23: listen[1]: [::]:1 and 0.0.0.0:1 cannot both be listened on, since one has the port of the other as well: choose another port, or remove one",
+        ),
+        (
+            "listen: 0.0.0.0:9\nadmin_listen: 127.0.0.1:9\n",
+            "3:15: admin_listen: 127.0.0.1:9 and 0.0.0.0:9 cannot both be listened on, since one has the port of the other as well: choose another port, or remove one",
+        ),
         ("admin_listen: 127.0.0.1:8088\n", "2:15: admin_listen: 127.0.0.1:8088 is the address of listen"),
         ("allow_peers: [10.0.0.0/8, nobody]\n", "2:27: allow_peers[1]: \"nobody\" is not a network such as 10.0.0.0/8"),
         (
