@@ -45,7 +45,7 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:9090";
 
 /// Binds and says where, then answers until SIGTERM or SIGINT.
 pub async fn run(settings: &args::Echo) -> anyhow::Result<()> {
-    let variable = std::env::var("ECHO_ADDR").ok().filter(|address| !address.is_empty());
+    let variable = std::env::var("ECHO_ADDR").ok().filter(|address| !address.trim().is_empty());
     let address = settings.listen.clone().or(variable).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
     let acceptor = match (&settings.tls_cert_file, &settings.tls_key_file) {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
@@ -53,7 +53,7 @@ pub async fn run(settings: &args::Echo) -> anyhow::Result<()> {
     };
     // The first process of a container is not ended by a signal that it does not handle.
     let mut signals = Signals::listen(STOP)?;
-    let listener = TcpListener::bind(&address).await.with_context(|| format!("echo cannot listen on {address}"))?;
+    let listener = TcpListener::bind(&address).await.with_context(|| cannot_listen(&address))?;
     let scheme = if acceptor.is_some() { "https" } else { "http" };
     standard::note(format_args!("echo listens on {scheme}://{}", listener.local_addr()?));
     let mask = settings.mask.clone().into();
@@ -61,6 +61,12 @@ pub async fn run(settings: &args::Echo) -> anyhow::Result<()> {
         served = serve(listener, Manner { acceptor, mask }) => Ok(served?),
         _ = signals.next() => Ok(()),
     }
+}
+
+fn cannot_listen(address: &str) -> String {
+    format!(
+        "echo cannot listen on {address:?}; it takes an address and a port of this machine, such as {DEFAULT_LISTEN}"
+    )
 }
 
 /// How it answers.

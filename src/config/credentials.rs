@@ -57,8 +57,26 @@ fn usable(secret: &str) -> Result<(), String> {
             secret.len()
         ));
     }
-    let sendable = secret.bytes().all(|byte| matches!(byte, b' '..=b'~')) && secret.trim() == secret;
-    if sendable { Ok(()) } else { Err("the session secret holds characters that no header can carry".to_owned()) }
+    let at_an_end = |index: usize| index == 0 || index + 1 == secret.chars().count();
+    let unfit = |&(index, c): &(usize, char)| !matches!(c, ' '..='~') || (c == ' ' && at_an_end(index));
+    match secret.chars().enumerate().find(unfit) {
+        None => Ok(()),
+        Some((index, c)) => {
+            Err(format!("no header can carry the session secret: its character {} is {}", index + 1, kind(c)))
+        }
+    }
+}
+
+/// What kind of character it is, which gives nothing of a secret away.
+fn kind(c: char) -> &'static str {
+    match c {
+        '\u{feff}' => "a byte order mark: save the file without one",
+        '\n' | '\r' => "the end of a line, of which a file may have one, at its end",
+        ' ' => "a blank at an end",
+        '\t' => "a tab",
+        c if c.is_control() => "a control character",
+        _ => "not an ASCII character",
+    }
 }
 
 /// The identity of session-secret callers.
@@ -201,6 +219,17 @@ mod tests {
         for secret in ["", "12345678", "0123456789abcde", "0123456789abcdef\n", " 0123456789abcdef", "0123456789abcdé"]
         {
             assert!(usable(secret).is_err(), "{secret:?}");
+        }
+        for (secret, said) in [
+            ("\u{feff}0123456789abcdef", "character 1 is a byte order mark"),
+            ("0123456789abcdef\n", "character 17 is the end of a line"),
+            ("0123456789\tabcdef", "character 11 is a tab"),
+            ("0123456789abcdef ", "character 17 is a blank at an end"),
+            ("0123456789\u{7f}abcdef", "character 11 is a control character"),
+            ("0123456789é\u{7f}abcdef", "character 11 is not an ASCII character"),
+        ] {
+            let message = usable(secret).unwrap_err();
+            assert!(message.contains(said) && !message.contains("0123"), "{secret:?}: {message}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Overrides {
 
 /// The configuration file: the flag, else `VEILWARDEN_CONFIG`, else `veilwarden.yaml`.
 pub fn file_path(flag: Option<PathBuf>, env: Environment) -> PathBuf {
-    let variable = || env("VEILWARDEN_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = || env("VEILWARDEN_CONFIG").filter(|value| !value.trim().is_empty()).map(PathBuf::from);
     flag.or_else(variable).unwrap_or_else(|| PathBuf::from("veilwarden.yaml"))
 }
 

@@ -45,7 +45,7 @@ pub fn reference() -> String {
         "# Configuration\n\n<!-- Generated from src/config/raw.rs: `UPDATE=1 cargo test --lib config::reference`. -->\n\n{}\n\n\
          `veilwarden check --config FILE` prints every mistake of a file, and when there is none, of what it names; `veilwarden config schema` prints its JSON Schema, \
          for completion in an editor. Keys marked *later* are known and refused when they say anything but their default.\n\n\
-         Every flag has a variable: `--k8s-enabled` is `VEILWARDEN_K8S_ENABLED`. A blank variable counts as unset.\n",
+         Every flag of `serve` and `check` has a variable: `--k8s-enabled` is `VEILWARDEN_K8S_ENABLED`. A blank variable counts as unset.\n",
         text(shape)
     );
     page += "\n## Top level\n\n";

@@ -43,6 +43,14 @@ async fn a_signal_ends_it_in_order() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_is_told_by_a_good_one() {
+    let mut process = Process::spawn(&["echo", "--listen", "nonsense"], &[("ECHO_ADDR", " ")]);
+    assert_eq!(process.end().await, End::Exit(1));
+    let said = process.stderr();
+    assert!(said.contains("\"nonsense\"") && said.contains("127.0.0.1:9090"), "{said}");
+}
+
+#[tokio::test]
 async fn a_certificate_that_cannot_be_used_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let [certificate, key] = Authority::new().certify("localhost", directory.path());

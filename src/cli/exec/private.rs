@@ -39,7 +39,9 @@ impl Private {
     pub async fn start(file: PathBuf, log_file: Option<PathBuf>, state_dir: PathBuf) -> Result<Private> {
         let password = Password::generate()?;
         let mut config = load(&file, &password)?;
-        let _log = log_file.map(|path| log::init_file(config.log, &path)).transpose()?;
+        let opened =
+            |path: PathBuf| log::init_file(config.log, &path).with_context(|| format!("--log-file {}", path.display()));
+        let _log = log_file.map(opened).transpose()?;
         for warning in config.warnings.iter().chain(&readable::warnings(&config.secrets, &file)) {
             complain(format_args!("warning: {warning}"));
         }

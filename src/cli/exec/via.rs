@@ -37,15 +37,16 @@ impl Via {
     /// It is something else.
     pub fn parse(text: &str, ca_file: Option<&Path>) -> Result<Via> {
         let uri: Uri = text.parse().map_err(|_| anyhow!("not a URL such as http://veilwarden.veilwarden.svc:8088"))?;
+        let begins_well = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+        ensure!(begins_well, "a URL begins with http:// or https://, as http://veilwarden.veilwarden.svc:8088 does");
         ensure!(uri.path() == "/" && uri.query().is_none(), "a URL without a path: calls name their own");
-        let authority = uri.authority().ok_or_else(|| anyhow!("a URL begins with http:// or https://"))?;
+        let authority = uri.authority().ok_or_else(|| anyhow!("a URL names a host"))?;
         ensure!(!authority.as_str().contains('@'), "the credential comes from a file, not from the URL");
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if uri.scheme() == Some(&Scheme::HTTPS) {
             let name = ServerName::try_from(host.clone())?;
             Some((TlsConnector::from(Arc::clone(&tls_config(ca_file)?)), name))
         } else {
-            ensure!(uri.scheme() == Some(&Scheme::HTTP), "a URL begins with http:// or https://");
             None
         };
         let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
@@ -95,6 +96,10 @@ mod tests {
             "http://u:p@proxy.test",
         ] {
             assert!(Via::parse(text, None).is_err(), "{text:?}");
+        }
+        for text in ["127.0.0.1:1", "proxy.test", "ftp://proxy.test/x"] {
+            let error = Via::parse(text, None).err().unwrap().to_string();
+            assert!(error.contains("begins with http://"), "{text:?}: {error}");
         }
     }
 }

@@ -124,6 +124,11 @@ async fn a_configuration_that_is_wrong_runs_nothing() {
         assert_eq!((end, &*out), (End::Exit(125), ""), "{err}");
         assert!(err.contains(message), "{err}");
     }
+    let good = file(directory.path(), "good.yaml", "routes: [{upstream_host: a.test}]\npolicy: {enabled: false}\n");
+    let exec = ["exec", "--config", &good, "--log-file", "/nonexistent/log", "--", "echo", "ran"];
+    let (end, out, err) = run(&exec, &[]).await;
+    assert_eq!((end, &*out), (End::Exit(125), ""), "{err}");
+    assert!(err.contains("--log-file /nonexistent/log: No such file or directory"), "{err}");
 }
 
 #[tokio::test]

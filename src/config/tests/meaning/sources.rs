@@ -157,6 +157,8 @@ fn the_file_is_named_by_flag_then_variable_then_habit() {
     assert_eq!(file_path(Some("f.yaml".into()), &variable), Path::new("f.yaml"));
     assert_eq!(file_path(None, &variable), Path::new("v.yaml"));
     assert_eq!(file_path(None, &none), Path::new("veilwarden.yaml"));
+    let blank = |_: &str| Some("  ".to_owned());
+    assert_eq!(file_path(None, &blank), Path::new("veilwarden.yaml"));
 }
 
 #[test]
