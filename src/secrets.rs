@@ -27,6 +27,12 @@ pub const MAX_VALUE: usize = 32 * 1024;
 /// A shorter value occurs in innocent text, where nobody could tell it from that; in bytes.
 pub const SHORTEST_TOLD_APART: usize = 8;
 
+/// What answers can be searched for when this stood in a field: HTTP takes off the white space around a field's value (RFC 9110
+/// section 5.5), so that it comes back without. `None`: what is left is shorter than [`SHORTEST_TOLD_APART`].
+pub fn told_apart(value: &[u8]) -> Option<&[u8]> {
+    Some(value.trim_ascii()).filter(|value| value.len() >= SHORTEST_TOLD_APART)
+}
+
 /// A secret's value, checked once, shared by its clones, and zeroised when the last of them is dropped.
 ///
 /// It holds only what HTTP lets a field value hold (RFC 9110, section 5.5) without its obsolete bytes: visible

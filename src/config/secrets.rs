@@ -10,7 +10,7 @@ use super::mistakes::{Report, quoted};
 use super::overrides::{Given, Outside};
 use super::place::Place;
 use super::{address, duration, files, raw};
-use crate::secrets::{CacheSettings, DopplerSettings, SHORTEST_TOLD_APART, Source};
+use crate::secrets::{CacheSettings, DopplerSettings, Source, told_apart};
 
 /// The entries, checked. Ids are unique.
 pub(super) fn entries(file: &[raw::SecretEntry], report: &mut Report) -> Vec<(String, Source)> {
@@ -36,7 +36,7 @@ fn source(entry: &raw::SecretEntry, place: &Place, report: &mut Report) -> Optio
     let mut found = Vec::new();
     if let Some(value) = &entry.value {
         report.take(&place.key("value"), checked(value.expose_secret()));
-        if value.expose_secret().trim_end().len() < SHORTEST_TOLD_APART {
+        if told_apart(value.expose_secret().as_bytes()).is_none() {
             let message = "a secret of fewer than 8 bytes: answers are not searched for it";
             report.warn(&format!("{}: {message}", place.key("value")));
         }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use super::needles::Needles;
-use crate::secrets::{Mark, SHORTEST_TOLD_APART, Secret};
+use crate::secrets::{Mark, SHORTEST_TOLD_APART, Secret, told_apart};
 
 /// The needles of the last secret of one route. It does not keep the secret itself, and holds what it made of it until
 /// another one takes its place.
@@ -26,7 +26,7 @@ impl Memory {
             return needles.clone();
         }
         let (value, rendered) = (secret.expose_secret().as_bytes(), rendered.as_bytes());
-        if value.len() < SHORTEST_TOLD_APART && !self.warned.swap(true, Ordering::Relaxed) {
+        if told_apart(value).is_none() && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 secret_id = id,
                 "a secret of fewer than {SHORTEST_TOLD_APART} bytes: answers are not searched for it"
@@ -46,6 +46,15 @@ mod tests {
 
     fn needles(memory: &Memory, secret: &Secret) -> Option<Arc<Needles>> {
         memory.needles("K", secret, &HeaderValue::from_str(secret.expose_secret()).unwrap())
+    }
+
+    #[test]
+    fn white_space_around_a_short_secret_saves_it_from_no_warning() {
+        for (value, warned) in [(" short77\t", true), (" longer888\t", false)] {
+            let memory = Memory::default();
+            let needles = needles(&memory, &Secret::new(value.to_owned()).unwrap());
+            assert_eq!((needles.is_none(), memory.warned.into_inner()), (warned, warned), "{value:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::filter::{Filter, RUN};
 use super::seen::{Open, Seen};
 use super::spelling::{Progress, Reading, Spelling};
-use crate::secrets::SHORTEST_TOLD_APART;
+use crate::secrets::told_apart;
 
 /// So much of a value's beginning decides where a closer look is taken, in bytes. More would make the filter fuller and
 /// gain little.
@@ -179,12 +179,10 @@ fn starts(begin: usize, end: usize) -> Range<usize> {
     begin.saturating_sub(RUN - 1)..end + 1 - RUN
 }
 
-/// Those that are long enough.
+/// What can be told apart of them, each once.
 fn searched<'a>(secret: &'a [u8], rendered: &'a [u8]) -> Vec<&'a [u8]> {
-    let mut values = vec![secret];
-    values.extend((rendered != secret).then_some(rendered));
-    values.retain(|value| value.len() >= SHORTEST_TOLD_APART);
-    values
+    let (secret, rendered) = (told_apart(secret), told_apart(rendered));
+    secret.into_iter().chain(rendered.filter(|_| rendered != secret)).collect()
 }
 
 /// Every four bytes that `text` and what can follow it begin with.

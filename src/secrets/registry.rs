@@ -10,7 +10,9 @@ use super::cached::{self, Cached};
 use super::doppler::{self, Doppler};
 use super::file::{self, Files};
 use super::fixed::Fixed;
-use super::{CacheSettings, DopplerSettings, Error, Observer, SHORTEST_TOLD_APART, Secret, SecretStore, Source, env};
+use super::{
+    CacheSettings, DopplerSettings, Error, Observer, SHORTEST_TOLD_APART, Secret, SecretStore, Source, env, told_apart,
+};
 use crate::BoxFuture;
 
 /// Ids remembered by one store's cache. Ids come from the configuration, so only a mistake gets near it.
@@ -138,7 +140,7 @@ fn locate(id: &str, source: Source, doppler: Option<&DopplerSettings>, fixed: &m
         }
         Source::Env(name) => {
             let value = env::read(&name)?;
-            if value.expose_secret().len() < SHORTEST_TOLD_APART {
+            if told_apart(value.expose_secret().as_bytes()).is_none() {
                 tracing::warn!(
                     secret_id = id,
                     "a secret of fewer than {SHORTEST_TOLD_APART} bytes: answers are not searched for it"

@@ -166,9 +166,11 @@ fn h38_a_short_secret_refuses_the_start_in_every_mode() {
 
 #[test]
 fn a_secret_too_short_to_be_searched_for_is_warned_about() {
-    let text = format!("{ROUTE}policy: {{}}\nsecrets: [{{id: A, value: seven77}}, {{id: B, value: eight888}}]\n");
-    let warning = "secrets[0].value: a secret of fewer than 8 bytes: answers are not searched for it";
-    assert_eq!(good(&text).warnings, [warning]);
+    let values = "{id: A, value: seven77}, {id: B, value: eight888}, {id: C, value: ' seven77 '}";
+    let text = format!("{ROUTE}policy: {{}}\nsecrets: [{values}]\n");
+    let warning =
+        |n: u8| format!("secrets[{n}].value: a secret of fewer than 8 bytes: answers are not searched for it");
+    assert_eq!(good(&text).warnings, [warning(0), warning(2)]);
 }
 
 #[test]

@@ -67,6 +67,20 @@ async fn f27_a_secret_that_comes_back_is_masked_in_head_and_body() {
 }
 
 #[tokio::test]
+async fn f27_a_secret_with_white_space_around_it_comes_back_without_and_is_masked() {
+    let secret = "{id: KEY_C, value: \" canaryC-77b0e1\\t\"}";
+    let mut world = World::new().await.secret(secret).route_to_a("c.test", "KEY_C").start().await;
+    world.a.script(|seen| {
+        let value = seen.header("x-key").unwrap().trim().to_owned();
+        vec![Step::Send(answering(&format!("X-Echo: {value}\r\n"), format!("you sent {value}").as_bytes()))]
+    });
+    let answer = world.get("c.test").await;
+    let stars = "*".repeat("canaryC-77b0e1".len());
+    assert_eq!((answer.header("x-echo"), answer.text()), (Some(&*stars), format!("you sent {stars}")));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn f27_no_reason_phrase_comes_back_and_no_interim_answer() {
     for more in ["", "redact: off"] {
         let world = world(more).await;
