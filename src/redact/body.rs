@@ -161,7 +161,7 @@ where
 
     /// One step: decodes what is there, or ends, or takes the next frame of the upstream.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if let Some(piece) = self.decode()? {
+        if let Some(piece) = ready!(self.poll_decode(cx))? {
             return Poll::Ready(self.pass(piece));
         }
         if self.ended {
@@ -185,9 +185,9 @@ where
         })
     }
 
-    fn decode(&mut self) -> Result<Option<Bytes>, Broken> {
-        let Some(decoder) = &mut self.decoder else { return Ok(None) };
-        decoder.decode().map_err(|error| Broken::Coding(error.to_string()))
+    fn poll_decode(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
+        let Some(decoder) = &mut self.decoder else { return Poll::Ready(Ok(None)) };
+        decoder.poll_decode(cx).map_err(|error| Broken::Coding(error.to_string()))
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Broken> {

@@ -1,6 +1,7 @@
 //! Answers that come compressed although they were not asked for so (RFC 9110 section 8.4).
 
 use std::io::{self, Write};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -11,6 +12,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName
 const BITE: usize = 64;
 /// As soon as so much is decoded, it is passed on before more is.
 const PIECE: usize = 16 << 10;
+
+/// Once so much has been taken, others have their turn. What becomes nothing would keep a thread for as long as it comes.
+pub(super) const TURN: usize = 16 << 10;
 
 /// What is said of the coded form and not of what is in it.
 const OF_THE_CODED_FORM: [HeaderName; 6] = [
@@ -74,6 +78,8 @@ pub(super) fn describe_decoded(headers: &mut HeaderMap) {
 pub(super) struct Decoder {
     state: State,
     coded: Bytes,
+    /// So much has been taken in this turn.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -101,10 +107,10 @@ impl State {
 
 impl Decoder {
     pub(super) fn new(coding: Coding) -> Decoder {
-        Decoder { state: State::New(coding), coded: Bytes::new() }
+        Decoder { state: State::New(coding), coded: Bytes::new(), taken: 0 }
     }
 
-    /// Takes the next piece, once `decode` has used up the last one.
+    /// Takes the next piece, once `poll_decode` has used up the last one.
     pub(super) fn feed(&mut self, coded: Bytes) {
         if let (State::New(coding), Some(first)) = (&self.state, coded.first()) {
             self.state = State::begin(*coding, *first);
@@ -112,15 +118,29 @@ impl Decoder {
         self.coded = coded;
     }
 
-    /// The next piece of decoded text. `Ok(None)`: all that was fed is used up.
-    pub(super) fn decode(&mut self) -> io::Result<Option<Bytes>> {
-        let decoded = match &mut self.state {
-            State::New(_) => return Ok(None),
-            State::Gzip(decoder) => bite(&mut self.coded, decoder, |decoder| decoder.get_mut()),
-            State::Zlib(decoder) => bite(&mut self.coded, decoder, |decoder| decoder.get_mut()),
-            State::Deflate(decoder) => bite(&mut self.coded, decoder, |decoder| decoder.get_mut()),
-        }?;
-        Ok((!decoded.is_empty()).then_some(decoded))
+    /// The next piece of decoded text. `Ok(None)`: all that was fed is used up. Pending: the turn is over; the task is woken
+    /// at once.
+    pub(super) fn poll_decode(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        while !self.coded.is_empty() {
+            if self.taken >= TURN {
+                self.taken = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let before = self.coded.len();
+            let (coded, most) = (&mut self.coded, TURN - self.taken);
+            let decoded = match &mut self.state {
+                State::New(_) => return Poll::Ready(Ok(None)),
+                State::Gzip(decoder) => bite(coded, most, decoder, |decoder| decoder.get_mut()),
+                State::Zlib(decoder) => bite(coded, most, decoder, |decoder| decoder.get_mut()),
+                State::Deflate(decoder) => bite(coded, most, decoder, |decoder| decoder.get_mut()),
+            }?;
+            self.taken += before - self.coded.len();
+            if !decoded.is_empty() {
+                return Poll::Ready(Ok(Some(decoded)));
+            }
+        }
+        Poll::Ready(Ok(None))
     }
 
     /// Whether the coded form has ended where the body has. Nothing is fed or decoded any more.
@@ -134,9 +154,16 @@ impl Decoder {
     }
 }
 
-fn bite<D: Write>(coded: &mut Bytes, decoder: &mut D, out: fn(&mut D) -> &mut Vec<u8>) -> io::Result<Bytes> {
-    while !coded.is_empty() && out(decoder).len() < PIECE {
-        let taken = decoder.write(&coded[..coded.len().min(BITE)])?;
+/// Decodes `most` bytes, or fewer when they become a piece.
+fn bite<D: Write>(
+    coded: &mut Bytes,
+    most: usize,
+    decoder: &mut D,
+    out: fn(&mut D) -> &mut Vec<u8>,
+) -> io::Result<Bytes> {
+    let rest = coded.len().saturating_sub(most);
+    while coded.len() > rest && out(decoder).len() < PIECE {
+        let taken = decoder.write(&coded[..BITE.min(coded.len() - rest)])?;
         if taken == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the end"));
         }
@@ -148,6 +175,8 @@ fn bite<D: Write>(coded: &mut Bytes, decoder: &mut D, out: fn(&mut D) -> &mut Ve
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
@@ -176,9 +205,16 @@ mod tests {
         let (mut decoder, mut text, mut longest) = (Decoder::new(coding), Vec::new(), 0);
         for piece in coded.chunks(pieces) {
             decoder.feed(Bytes::copy_from_slice(piece));
-            while let Some(piece) = decoder.decode()? {
-                longest = longest.max(piece.len());
-                text.extend_from_slice(&piece);
+            loop {
+                match decoder.poll_decode(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(None)) => break,
+                    Poll::Ready(piece) => {
+                        let piece = piece?.unwrap_or_default();
+                        longest = longest.max(piece.len());
+                        text.extend_from_slice(&piece);
+                    }
+                }
             }
         }
         decoder.finish().map(|()| (text, longest))

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use flate2::{Compression, bufread, write};
@@ -93,14 +95,25 @@ fn sent(case: &Case, coding: Coding, coded: &[u8]) -> (Vec<u8>, bool, Result<(),
     answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     let searched = Body::search(answer, Some(case.watch.clone()));
     let mut body = searched.unwrap_or_else(|error| panic!("a head of no secret is refused: {error}")).into_body();
-    let (mut out, mut context) = (Vec::new(), Context::from_waker(Waker::noop()));
+    let woken = Arc::new(Woken::default());
+    let (mut out, waker) = (Vec::new(), Waker::from(Arc::clone(&woken)));
     loop {
-        match Pin::new(&mut body).poll_frame(&mut context) {
-            Poll::Pending => panic!("it waits, although all has come"),
+        match Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker)) {
+            Poll::Pending => assert!(woken.0.swap(false, Ordering::Relaxed), "it waits, although all has come"),
             Poll::Ready(None) => return (out, body.found(), Ok(())),
             Poll::Ready(Some(Err(broken))) => return (out, body.found(), Err(broken)),
             Poll::Ready(Some(Ok(frame))) => out.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..])),
         }
+    }
+}
+
+/// Whether the body has asked to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

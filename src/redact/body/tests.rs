@@ -1,15 +1,17 @@
 use std::io::Write;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
 use http::HeaderValue;
 use http::header::HeaderName;
 use http_body_util::BodyExt;
 
 use super::*;
 use crate::redact::Needles;
+use crate::redact::coding::TURN;
 
 const SECRET: &str = "sk-live_4f9a";
 
@@ -209,6 +211,47 @@ async fn f28_d26_a_coded_answer_is_decoded_or_refused_and_never_passed_on_unread
         *unreadable.status_mut() = StatusCode::from_u16(status).unwrap();
         *unreadable.headers_mut() = fields(lines);
         assert!(matches!(search(unreadable, false), Err(Refused::Unreadable(_))), "{lines:?}");
+    }
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn f28_what_is_decoded_lets_others_have_their_turn_whatever_becomes_of_it() {
+    // Four empty blocks with fixed codes in five bytes, and a text behind very many of them.
+    let empty: u64 = 0b010 | 0b010 << 10 | 0b010 << 20 | 0b010 << 30;
+    let mut text = DeflateEncoder::new(Vec::new(), Compression::default());
+    text.write_all(format!("a {SECRET} b").as_bytes()).unwrap();
+    let coded = [empty.to_le_bytes()[..5].repeat(20_000), text.finish().unwrap()].concat();
+    for size in [1, 1000, coded.len()] {
+        let pieces = coded.chunks(size).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+        let mut deflate = answer(pieces, false);
+        *deflate.headers_mut() = fields(&[("content-encoding", "deflate")]);
+        let Body::Searched(mut body) = search(deflate, false).unwrap().into_body() else { panic!("not searched") };
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let (mut text, mut turns) = (Vec::new(), 0);
+        loop {
+            let before = body.inner.frames.len();
+            let polled = body.poll(&mut Context::from_waker(&waker));
+            let taken = (before - body.inner.frames.len()) * size;
+            assert!(taken <= TURN.max(size) + size, "{taken} bytes of {size} each in one turn");
+            match polled {
+                Poll::Pending => turns += 1,
+                Poll::Ready(Some(frame)) => text.extend_from_slice(&frame.unwrap().into_data().unwrap()),
+                Poll::Ready(None) => break,
+            }
+            assert_eq!(woken.0.load(Ordering::Relaxed), turns, "it waits for nobody");
+        }
+        assert_eq!((text, turns), (b"a ************ b".to_vec(), coded.len() / TURN), "{size}");
     }
 }
 
