@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
@@ -127,21 +127,24 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Display,
 {
+    /// What it has seen waits as one frame: pieces may have one byte each, and all that waits is counted for each that leaves.
     async fn look_ahead(&mut self) -> Result<(), Reflected> {
-        let (mut seen, mut kept) = (0, VecDeque::new());
+        let (mut seen, mut last) = (BytesMut::new(), None);
         let until = Instant::now() + LOOK_AHEAD_TIME;
-        while seen < LOOK_AHEAD {
+        while seen.len() < LOOK_AHEAD {
             match timeout_at(until, poll_fn(|cx| self.poll(cx))).await {
                 Err(_) | Ok(None) => break,
                 Ok(Some(Err(Broken::Reflected(reflected)))) => return Err(reflected),
-                Ok(Some(frame)) => {
-                    seen += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
-                    kept.push_back(frame);
-                }
+                Ok(Some(frame)) => match frame.map(Frame::into_data) {
+                    Ok(Ok(data)) => seen.extend_from_slice(&data),
+                    // Nothing follows trailers or an error.
+                    Ok(Err(trailers)) => last = Some(Ok(trailers)),
+                    Err(broken) => last = Some(Err(broken)),
+                },
             }
         }
-        kept.append(&mut self.ready);
-        self.ready = kept;
+        let seen = (!seen.is_empty()).then(|| Ok(Frame::data(seen.freeze())));
+        self.ready = seen.into_iter().chain(last).chain(self.ready.drain(..)).collect();
         Ok(())
     }
 

@@ -183,6 +183,23 @@ async fn block_looks_at_what_there_is_before_the_head_leaves_and_loses_nothing_o
     assert_eq!(read(body).await.0.concat(), long);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waits_behind_the_look_ahead_is_one_frame_however_many_pieces_came() {
+    let trailers = || Ok(Frame::trailers(fields(&[("x-sum", "1")])));
+    for (length, last) in
+        [(5000, None), (5000, Some(trailers())), (5000, Some(Err("reset".into()))), (LOOK_AHEAD + 9, Some(trailers()))]
+    {
+        let text: String = ('a'..='z').cycle().take(length).collect();
+        let pieces = text.as_bytes().chunks(1).map(|byte| Ok(Frame::data(Bytes::copy_from_slice(byte))));
+        let (has_trailers, fails) = (matches!(last, Some(Ok(_))), matches!(last, Some(Err(_))));
+        let mut body = search(answer(pieces.chain(last).collect(), false), true).unwrap().into_body();
+        assert_eq!(body.look_ahead().await, Ok(()));
+        let (pieces, trailers, ended) = read(body).await;
+        assert_eq!((&pieces.concat(), trailers.is_some(), ended.is_err()), (&text, has_trailers, fails));
+        assert_eq!(pieces[0].len(), length.min(LOOK_AHEAD));
+    }
+}
+
 #[tokio::test]
 async fn f28_d26_a_coded_answer_is_decoded_or_refused_and_never_passed_on_unread() {
     let coded = gzipped(format!("a {SECRET} b").as_bytes());
