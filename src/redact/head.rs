@@ -2,6 +2,7 @@
 
 use http::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, SEC_WEBSOCKET_EXTENSIONS,
+    TRAILER,
 };
 
 use super::stream::mask_whole;
@@ -28,9 +29,10 @@ pub fn ask(headers: &mut HeaderMap, allow_range: bool) {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
-/// Masks the values of fields and trailers, and takes out a field whose name has a secret in it. Whether there was one.
+/// Masks the values of fields and trailers, and takes out a field whose name has a secret in it, and what announces such a
+/// trailer. Whether there was one.
 pub fn mask(headers: &mut HeaderMap, watch: &Watch) -> Result<bool, Reflected> {
-    let mut found = false;
+    let mut found = take_back(headers, watch);
     // A length is digits and no more, and frames the message: whatever it is, it stays.
     for (_, value) in headers.iter_mut().filter(|(name, _)| **name != CONTENT_LENGTH) {
         if let Some(masked) = mask_whole(&watch.needles, value.as_bytes()) {
@@ -49,6 +51,22 @@ pub fn mask(headers: &mut HeaderMap, watch: &Watch) -> Result<bool, Reflected> {
         watch.allow()?;
     }
     Ok(found)
+}
+
+/// Takes the names that have a secret in them out of `Trailer`. Whether there was one. They are in lower case there, as names
+/// are, so that a secret with capitals is not found in the field's value.
+fn take_back(headers: &mut HeaderMap, watch: &Watch) -> bool {
+    let Some(announced) = headers.get(TRAILER).and_then(|names| names.to_str().ok()) else { return false };
+    let (secret, rest): (Vec<&str>, Vec<&str>) =
+        announced.split(", ").partition(|name| watch.needles.stand_in_name(name));
+    if secret.is_empty() {
+        return false;
+    }
+    match HeaderValue::try_from(rest.join(", ")) {
+        Ok(rest) if !rest.is_empty() => headers.insert(TRAILER, rest),
+        _ => headers.remove(TRAILER),
+    };
+    true
 }
 
 /// The name of the coding that the messages in a body came in, if there is one.
@@ -101,6 +119,24 @@ mod tests {
         let mut fields = map(&[("content-length", "12345678"), ("x-echo", "12345678")]);
         assert_eq!(mask(&mut fields, &Watch { needles, block: false }), Ok(true));
         assert_eq!(fields, map(&[("content-length", "12345678"), ("x-echo", "********")]));
+    }
+
+    #[test]
+    fn f27_a_trailer_whose_name_is_a_secret_is_not_announced() {
+        for (announced, left) in [
+            ("x-canary-123456, x-sum", &[("trailer", "x-sum")][..]),
+            ("x-a, x-b-canary-123456-c, x-b", &[("trailer", "x-a, x-b")]),
+            ("x-canary-123456", &[]),
+        ] {
+            let mut fields = map(&[("trailer", announced)]);
+            assert_eq!(mask(&mut fields.clone(), &watch(true)), Err(Reflected), "{announced}");
+            assert_eq!((mask(&mut fields, &watch(false)), fields), (Ok(true), map(left)), "{announced}");
+        }
+        let mut clean = map(&[("trailer", "x-sum, x-canary")]);
+        assert_eq!(
+            (mask(&mut clean, &watch(true)), &clean["trailer"]),
+            (Ok(false), &"x-sum, x-canary".parse().unwrap())
+        );
     }
 
     #[test]
