@@ -16,6 +16,9 @@ const PIECE: usize = 16 << 10;
 /// Once so much has been taken, others have their turn. What becomes nothing would keep a thread for as long as it comes.
 pub(super) const TURN: usize = 16 << 10;
 
+/// So much of a coding that cannot be read is logged, in bytes.
+const SHOWN: usize = 32;
+
 /// What is said of the coded form and not of what is in it.
 const OF_THE_CODED_FORM: [HeaderName; 6] = [
     CONTENT_ENCODING,
@@ -54,7 +57,7 @@ impl Coding {
         match (word.to_ascii_lowercase().as_slice(), words.next()) {
             (b"gzip" | b"x-gzip", None) => Ok(Some(Coding::Gzip)),
             (b"deflate", None) => Ok(Some(Coding::Deflate)),
-            _ => Err(Unreadable(format!("Content-Encoding {}", word.escape_ascii()))),
+            _ => Err(Unreadable(format!("Content-Encoding {}", word[..word.len().min(SHOWN)].escape_ascii()))),
         }
     }
 }
@@ -261,6 +264,15 @@ mod tests {
         for value in ["br", "zstd", "gzip, gzip", "gzip, br", "aes128gcm", "gzip;q=1"] {
             assert!(Coding::of(&headers(&[("content-encoding", value)])).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn f28_a_long_coding_is_shown_in_part_and_as_it_came() {
+        let long = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_bytes(&[0xff; 60_000]).unwrap())]);
+        let shown = format!("Content-Encoding {}, although it was asked for as identity", "\\xff".repeat(SHOWN));
+        assert_eq!(Coding::of(&long).unwrap_err().to_string(), shown);
+        let odd = Coding::of(&headers(&[("content-encoding", "Br-X")])).unwrap_err();
+        assert!(odd.to_string().starts_with("Content-Encoding Br-X, "), "{odd}");
     }
 
     #[test]
