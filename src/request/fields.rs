@@ -38,6 +38,8 @@ pub fn strip_response(headers: &mut HeaderMap) {
             || name.starts_with("x-veilwarden-")
             || matches!(name, "alt-svc" | "strict-transport-security")
     });
+    // As in a request: nobody shall read another end of the body out of `Content_Length`.
+    remove_disguised(headers, &CONTENT_LENGTH);
     if let Some(id) = headers.remove(REQUEST_ID) {
         headers.insert(UPSTREAM_REQUEST_ID, id);
     }
