@@ -22,7 +22,6 @@ deny_reason := json.marshal({
 	"numbers": [sum([1, 2.5]), round(2.5), 7 % 3, 1 / 4, numbers.range(1, 3), to_number("12")],
 	"params": [param | some param in input.query_params],
 	"identity": [object.get(input.identity, "namespace", "none"), input.identity.type],
-	"units": units.parse_bytes("1MiB"),
 })
 
 ns := time.parse_rfc3339_ns(input.timestamp)

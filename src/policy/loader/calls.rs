@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::program::{Call, Module, Program, dotted};
-use super::{Problem, did_you_mean};
+use super::program::{Call, Module, Program, Reference, Rule, dotted};
+use super::{Place, Problem, did_you_mean};
 
 /// Built-ins of OPA that veilwarden refuses, and why.
 const REFUSED: &[(&str, &str)] = &[
@@ -20,6 +20,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("cast_boolean", "removed from Rego v1"),
     ("cast_null", "removed from Rego v1"),
     ("cast_object", "removed from Rego v1"),
+];
+
+/// Built-ins that take longer, or more memory, with the value of a number or exponentially with a text's length, and
+/// what to do instead. A built-in is one step, so nothing stops it.
+const UNBOUNDED: &[(&str, &str)] = &[
+    ("bits.lsh", "multiply instead"),
+    ("graph.reachable_paths", "`graph.reachable` says what is reached"),
+    ("json.filter", "use `object.filter`"),
+    ("json.marshal_with_options", "use `json.marshal`"),
+    ("json.patch", "use `object.union` and `object.remove`"),
+    ("json.remove", "use `object.remove`"),
+    ("net.cidr_expand", "use `net.cidr_contains`"),
+    ("strings.replace_n", "use `replace`"),
+    ("units.parse", "compare plain numbers with `to_number`"),
+    ("units.parse_bytes", "compare plain numbers with `to_number`"),
+    ("yaml.is_valid", "use `json.is_valid`"),
+    ("yaml.unmarshal", "use `json.unmarshal`, or a data file"),
 ];
 
 /// Built-ins that may answer differently at another time (OPA's capabilities list calls them nondeterministic), and
@@ -40,6 +57,8 @@ pub(crate) fn check(program: &Program, built_ins: &BuiltIns, problems: &mut Vec<
             };
             problems.extend(problem);
         }
+        let stand_ins = rule.stand_ins.iter().filter(|name| is_built_in(program, module, rule, name));
+        problems.extend(stand_ins.filter_map(|stand_in| refused(module, &stand_in.name(), stand_in.place)));
     }
 }
 
@@ -57,11 +76,31 @@ pub(crate) fn is_repeatable(name: &str) -> bool {
     !UNREPEATABLE.contains(&name)
 }
 
+/// Whether no policy may use a built-in, though the interpreter may have it.
+pub(crate) fn is_refused(name: &str) -> bool {
+    why_refused(name).is_some()
+}
+
+fn why_refused(name: &str) -> Option<String> {
+    let of = |table: &[(&str, &'static str)]| table.iter().find(|(refused, _)| *refused == name).map(|(_, why)| *why);
+    let unbounded = |instead| format!("its cost has no bound that `policy.timeout` could enforce; {instead}");
+    of(REFUSED).map(str::to_owned).or_else(|| of(UNBOUNDED).map(unbounded))
+}
+
+/// Whether nothing in the policy has this name.
+fn is_built_in(program: &Program, module: &Module, rule: &Rule, name: &Reference) -> bool {
+    !rule.locals.contains_key(&name.root) && program.resolve(module, rule, name).is_none()
+}
+
+fn refused(module: &Module, name: &str, place: Place) -> Option<Problem> {
+    let why = why_refused(name)?;
+    Some(Problem::at(&module.file, place, format!("`{name}` is not available")).hint(Some(why)))
+}
+
 fn built_in(module: &Module, call: &Call, built_ins: &BuiltIns) -> Option<Problem> {
     let name = call.path.join(".");
-    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        let problem = Problem::at(&module.file, call.place, format!("`{name}` is not available"));
-        return Some(problem.hint(Some((*why).to_owned())));
+    if let Some(problem) = refused(module, &name, call.place) {
+        return Some(problem);
     }
     match built_ins.get(name.as_str()) {
         Some(Some(takes)) => wrong_number(module, call, &name, *takes),

@@ -41,6 +41,8 @@ pub(crate) struct Rule {
     pub not_boolean: Vec<(Place, &'static str)>,
     pub references: Vec<Reference>,
     pub calls: Vec<Call>,
+    /// What `with` puts in another's place: a value, or a function by its name.
+    pub stand_ins: Vec<Reference>,
     /// Names that the rule declares for itself: arguments, `some`, `every`, `:=`.
     pub locals: BTreeMap<String, Place>,
     /// How deep evaluating it goes, in levels of the interpreter's stack: nesting and loops.

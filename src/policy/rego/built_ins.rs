@@ -1,4 +1,4 @@
-//! The functions a policy can call: the interpreter's own, and three of OPA's that it lacks.
+//! The functions a policy can call: the interpreter's own, some of them with a bound, and three of OPA's that it lacks.
 
 use std::net::IpAddr;
 
@@ -7,30 +7,41 @@ use aws_lc_rs::{digest, hmac};
 use ipnet::IpNet;
 use regorus::{Engine, Value};
 
-use crate::policy::loader::calls::BuiltIns;
+use crate::policy::loader::calls::{BuiltIns, is_refused};
+
+mod bounded;
+mod json;
 
 type Function = fn(&[Value]) -> Result<Value>;
 
 const ADDED: &[(&str, u8, Function)] = &[
     ("crypto.sha256", 1, sha256),
     ("crypto.hmac.sha256", 2, hmac_sha256),
+    ("json.is_valid", 1, json::is_valid),
+    ("json.unmarshal", 1, json::unmarshal),
     ("net.cidr_intersects", 2, cidr_intersects),
+    ("to_number", 1, json::to_number),
 ];
 
-/// Adds what the interpreter lacks.
+/// Adds what the interpreter lacks, and puts what has a bound in the place of what has none.
 pub(super) fn add(engine: &mut Engine) -> Result<()> {
     for (name, arguments, function) in ADDED {
         let call = move |arguments: Vec<Value>| function(&arguments);
         engine.add_extension((*name).to_owned(), *arguments, Box::new(call))?;
     }
+    for (name, measure) in bounded::MEASURED {
+        let call = move |arguments: Vec<Value>| bounded::call(name, *measure, &arguments);
+        engine.add_extension((*name).to_owned(), bounded::takes(name), Box::new(call))?;
+    }
     Ok(())
 }
 
-/// All functions by name, with the number of their arguments.
+/// All functions that a policy may call by name, with the number of their arguments.
 pub(super) fn known() -> BuiltIns {
     let own = regorus::unstable::BUILTINS.iter().map(|(name, (_, arguments))| (*name, Some(usize::from(*arguments))));
     let added = ADDED.iter().map(|(name, arguments, _)| (*name, Some(usize::from(*arguments))));
-    own.filter(|(name, _)| !name.starts_with("__")).chain(added).chain([("print", None)]).collect()
+    let own = own.filter(|(name, _)| !name.starts_with("__") && !is_refused(name));
+    own.chain(added).chain([("print", None)]).collect()
 }
 
 /// `crypto.sha256(text)`: the digest in lower-case hex.

@@ -20,6 +20,11 @@ pub(super) fn line(error: &anyhow::Error) -> String {
     }
 }
 
+/// The error in one line, without its place.
+pub(super) fn words(error: &anyhow::Error) -> String {
+    message(&error.to_string())
+}
+
 /// From `--> FILE:LINE:COLUMN`.
 fn located(text: &str) -> Option<(&str, Place)> {
     let mut parts = text.lines().find_map(|line| line.strip_prefix("--> "))?.rsplitn(3, ':');

@@ -50,8 +50,9 @@ fn rule(rule: &ast::Rule) -> Rule {
         }
     };
     let depth = facts.deepest + facts.loops;
-    let Facts { not_boolean, references, calls, locals, .. } = facts;
-    Rule { name, kind, place: place(span), not_boolean, references, calls, locals: locals.into_iter().collect(), depth }
+    let Facts { not_boolean, references, calls, stand_ins, locals, .. } = facts;
+    let locals = locals.into_iter().collect();
+    Rule { name, kind, place: place(span), not_boolean, references, calls, stand_ins, locals, depth }
 }
 
 /// Gathers what one rule says.
@@ -60,6 +61,7 @@ struct Facts {
     not_boolean: Vec<(Place, &'static str)>,
     references: Vec<Reference>,
     calls: Vec<Call>,
+    stand_ins: Vec<Reference>,
     locals: Vec<(String, Place)>,
     level: usize,
     deepest: usize,
@@ -114,8 +116,17 @@ impl Facts {
             self.literal(&statement.literal);
             for with in &statement.with_mods {
                 self.replaced(&with.refr);
-                self.expr(&with.r#as);
+                self.stand_in(&with.r#as);
             }
+        }
+    }
+
+    /// `with f as g`: `g` is called, though no call names it.
+    fn stand_in(&mut self, expr: &Expr) {
+        let before = self.references.len();
+        self.expr(expr);
+        if matches!(expr, Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }) {
+            self.stand_ins.extend_from_slice(&self.references[before..]);
         }
     }
 

@@ -4,6 +4,7 @@ use crate::authn::pods::Texts;
 use crate::policy::input::sample::Call;
 
 mod budget;
+mod hostile;
 mod loading;
 mod remembered;
 

@@ -120,6 +120,12 @@ fn i04_i10_unknown_functions_do_not_load_even_where_nothing_reaches_them() {
             "`http.send` is not available (a policy must not reach out to the network)",
         ),
         ("allow if any([true])", "`any` is not available (removed from Rego v1; use `some` or `in`)"),
+        (
+            "allow if units.parse_bytes(input.headers.size) < 5000000",
+            "p.rego:2:10: `units.parse_bytes` is not available (its cost has no bound that `policy.timeout` could enforce; compare plain numbers with `to_number`)",
+        ),
+        ("allow if count(input.path) > 1 with count as units.parse", "p.rego:2:46: `units.parse` is not available"),
+        ("allow if count(input.path) > 1 with count as yaml[\"unmarshal\"]", "`yaml.unmarshal` is not available"),
         ("allow if is_admin(input.username)", "there is no function `is_admin`"),
         ("allow if startswith(input.path)", "`startswith` takes 2 arguments and is given 1"),
         ("f(a, b) if a == b\nallow if f(1)", "`data.veilwarden.authz.f` takes 2 arguments and is given 1"),
@@ -130,6 +136,16 @@ fn i04_i10_unknown_functions_do_not_load_even_where_nothing_reaches_them() {
     for (text, expected) in cases {
         let found = problems(text);
         assert!(found.contains(expected), "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_name_of_the_policys_own_is_no_built_in() {
+    for text in [
+        "f(x) := x\nallow if { units := {\"parse\": 1}; f(input.path) == 1 with input.path as units.parse }",
+        "import data.sizes as units\nallow if input.path == 1 with input.path as units.parse",
+    ] {
+        policy(text);
     }
 }
 
