@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::Engine;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -17,25 +16,27 @@ use self::evaluation::{Evaluation, Judged, Plan};
 use self::load::Loaded;
 use self::memory::{Fingerprint, Memory};
 use self::pace::Pace;
+use self::places::Places;
 use self::value::Document;
 use super::input::Node;
 use super::loader::{Bundle, Problem, Problems};
 use super::{Decision, Error, Input, PolicyEngine};
 use crate::BoxFuture;
+use crate::authn::Identity;
+use crate::limits::Who;
 
 mod built_ins;
 mod evaluation;
 mod load;
 mod memory;
 mod pace;
+mod places;
 mod report;
 mod syntax;
 mod value;
 
 /// With a longer budget a decision is never made on a thread that serves connections: nothing else is answered there meanwhile.
 const LONGEST_ON_REACTOR: Duration = Duration::from_millis(100);
-/// How many slow decisions are made at once; the others wait, for no longer than the budget.
-const MAX_SLOW: usize = 16;
 
 /// A loaded policy.
 pub struct Rego {
@@ -44,7 +45,8 @@ pub struct Rego {
     plan: Arc<Plan>,
     metadata: Option<Problem>,
     pace: Arc<Pace>,
-    slow: Arc<Semaphore>,
+    /// Where slow decisions are made; who finds none waits, for no longer than the budget.
+    places: Places,
     /// Decisions made before; none where the same document may be decided differently, or never comes twice.
     memory: Option<Memory>,
 }
@@ -69,7 +71,7 @@ impl Rego {
             plan: Arc::new(plan),
             metadata,
             pace: Arc::new(Pace::starting_at(took)),
-            slow: Arc::new(Semaphore::new(MAX_SLOW)),
+            places: Places::new(),
             memory: repeats.then(Memory::new),
         })
     }
@@ -91,10 +93,10 @@ impl Rego {
     }
 
     /// Decides about a document without looking into the memory.
-    async fn judge(&self, values: Vec<Option<Node<'_>>>) -> Result<Judged, Error> {
+    async fn judge(&self, identity: &Identity, values: Vec<Option<Node<'_>>>) -> Result<Judged, Error> {
         let evaluation = self.evaluation(values);
         if self.pace.is_slow() || self.plan.budget > LONGEST_ON_REACTOR {
-            return self.run_off_the_reactor(evaluation).await;
+            return self.run_off_the_reactor(Who::of(identity), evaluation).await;
         }
         Self::run(evaluation, &self.plan, &self.pace)
     }
@@ -105,12 +107,12 @@ impl Rego {
         decided
     }
 
-    async fn run_off_the_reactor(&self, evaluation: Evaluation) -> Result<Judged, Error> {
-        let waiting = timeout(self.plan.budget, Arc::clone(&self.slow).acquire_owned());
-        let Ok(Ok(permit)) = waiting.await else { return Err(Error::Timeout) };
+    async fn run_off_the_reactor(&self, who: Who, evaluation: Evaluation) -> Result<Judged, Error> {
+        let waiting = timeout(self.plan.budget, self.places.take(who));
+        let Ok(Ok(place)) = waiting.await else { return Err(Error::Timeout) };
         let (plan, pace) = (Arc::clone(&self.plan), Arc::clone(&self.pace));
         let decided = spawn_blocking(move || {
-            let _held_to_the_end_even_if_nobody_waits = permit;
+            let _held_to_the_end_even_if_nobody_waits = place;
             Self::run(evaluation, &plan, &pace)
         });
         // One step of the interpreter cannot be interrupted: the thread ends with it, but nobody waits for that.
@@ -131,12 +133,12 @@ impl PolicyEngine for Rego {
     fn decide<'a>(&'a self, input: Input<'a>) -> BoxFuture<'a, Result<Decision, Error>> {
         Box::pin(async move {
             let values = self.document.read(&input)?;
-            let Some(memory) = &self.memory else { return Ok(self.judge(values).await?.decision) };
+            let Some(memory) = &self.memory else { return Ok(self.judge(input.identity, values).await?.decision) };
             let fingerprint = Fingerprint::of(&values);
             if let Some(decision) = memory.recall(fingerprint) {
                 return Ok(decision);
             }
-            let judged = self.judge(values).await?;
+            let judged = self.judge(input.identity, values).await?;
             if judged.whole {
                 memory.note(fingerprint, &judged.decision);
             }

@@ -39,11 +39,13 @@ async fn slow(world: Arc<Started>, had: Arc<Had>) {
     }
 }
 
-/// Decisions that have to be made, and are made so soon that the policy passes for a quick one.
+/// Decisions of another identity that have to be made, and are made soon.
 async fn quick(world: Arc<Started>, had: Arc<Had>, caller: usize) {
     let (mut stream, mut held) = (world.connect().await, Vec::new());
+    let fields = format!("Host: p\r\nX-Upstream-Host: a.test\r\nX-Session-Secret: {}\r\n\r\n", world.session_secret());
     for n in 0.. {
-        stream.write_all(world.request("GET", &format!("/quick/{caller}/{n}"), "").as_bytes()).await.unwrap();
+        let head = format!("GET /quick/{caller}/{n} HTTP/1.1\r\n{fields}");
+        stream.write_all(head.as_bytes()).await.unwrap();
         assert_eq!(raw::read_next(&mut stream, &mut held).await.status, 200);
         had.quick.fetch_add(1, Ordering::Relaxed);
     }
@@ -70,7 +72,7 @@ fn hello(world: &Started) -> Vec<u8> {
 #[tokio::test]
 async fn k14_health_answers_beside_slow_policies_and_a_flood_of_handshakes() {
     const QUESTIONS: usize = 60;
-    let world = World::new().await.forward().rego(POLICY);
+    let world = World::new().await.kubernetes().await.forward().rego(POLICY);
     // A long budget, so that one decision in the wrong place is seen.
     let policy = format!("{{engine: opa, policy_path: {}, timeout: 3s}}", world.policies().display());
     let (world, process) = world.policy(&policy).spawn().await;

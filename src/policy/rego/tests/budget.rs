@@ -1,5 +1,9 @@
 //! What a decision may take, in time and in depth.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::task::JoinSet;
+
 use super::*;
 
 #[tokio::test]
@@ -31,6 +35,27 @@ async fn k14_a_decision_that_may_take_long_does_not_stand_in_the_reactors_way() 
         decided = rego.decide(call.input()) => panic!("nothing else ran until {decided:?}"),
         () = tokio::time::sleep(Duration::from_millis(10)) => {}
     }
+}
+
+#[tokio::test]
+async fn k14_another_identity_is_decided_about_while_one_uses_up_all_its_budgets() {
+    const CALLS: usize = 256;
+    let text = "package veilwarden.authz\nallow if input.path == \"/quick\"\nallow if { input.path == \"/x\"; count([1 | some a in numbers.range(1, 30000); some b in numbers.range(1, 30000); a == b]) > 0 }";
+    let rego = Arc::new(Rego::prepare(&Bundle::of("p.rego", text).unwrap(), PATH, Duration::from_secs(1)).unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut slow = JoinSet::new();
+    for _ in 0..CALLS {
+        let (rego, asked) = (Arc::clone(&rego), Arc::clone(&asked));
+        slow.spawn(async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            rego.decide(for_path("/x").input()).await
+        });
+    }
+    while asked.load(Ordering::Relaxed) < CALLS {
+        tokio::task::yield_now().await;
+    }
+    let other = Call { path: "/quick".to_owned(), ..Call::user() };
+    assert!(rego.decide(other.input()).await.expect("a decision").allowed);
 }
 
 #[tokio::test]
