@@ -32,11 +32,11 @@ fn config(lines: &str) -> String {
     )
 }
 
-/// Whether the process has a handler of its own for SIGTERM.
-fn handles_sigterm(process: &Process) -> bool {
+/// Whether the process has a handler of its own for the signal.
+fn handles(process: &Process, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
-    u64::from_str_radix(caught.trim(), 16).unwrap_or_default() & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    u64::from_str_radix(caught.trim(), 16).unwrap_or_default() & (1 << (signal.as_raw() - 1)) != 0
 }
 
 /// Ends within moments, not with the last limit that is left.
@@ -58,7 +58,7 @@ async fn l05_a_signal_during_the_start_ends_it() {
             // As on a node that gives it one processor.
             let environment = [SECRET, ("TOKIO_WORKER_THREADS", "1")];
             let mut process = Process::spawn(&["serve", "--config", config], &environment);
-            until("its signal handlers", || handles_sigterm(&process)).await;
+            until("its signal handlers", || handles(&process, signal)).await;
             process.signal(signal);
             assert_ends_soon(&mut process, End::Exit(0), what).await;
             assert!(!process.stderr().contains("\"ready\""), "{what}: {}", process.stderr());
