@@ -15,10 +15,17 @@ pub const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-
 /// Tells our own answers from the upstream's.
 pub const ERROR: HeaderName = HeaderName::from_static("x-veilwarden-error");
 
+/// A request nominates no more fields than this, ten times what its head may have unless configured otherwise. Each is looked
+/// up, and a head has room for 30 000.
+const MAX_NOMINATIONS: usize = 1024;
+
 /// Removes from a request what is between the caller and us: hop-by-hop fields, the fields that `Connection`
 /// names (RFC 9110 section 7.6.1), everything private to veilwarden, and what could steer an upstream that
 /// trusts its proxy.
 pub fn strip_request(headers: &mut HeaderMap) -> Result<(), Error> {
+    if nominations(headers).nth(MAX_NOMINATIONS).is_some() {
+        return Err(Error::Malformed("Connection names too many fields"));
+    }
     remove_nominated(headers).map_err(|()| Error::Malformed("Connection names something that is no field"))?;
     remove_where(headers, |name| is_hop_by_hop(name) || is_private(name) || steers_upstream(name));
     // `Authorization_` is no credential to us and must not become one to a lenient upstream, nor `Content_Length`
@@ -111,18 +118,22 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), ()> {
     }
     let mut fine = Ok(());
     let mut nominated = Vec::new();
-    for value in headers.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty()) {
-            match HeaderName::from_bytes(token) {
-                Ok(name) => nominated.push(name),
-                Err(_) => fine = Err(()),
-            }
+    for token in nominations(headers) {
+        match HeaderName::from_bytes(token) {
+            Ok(name) => nominated.push(name),
+            Err(_) => fine = Err(()),
         }
     }
     for name in nominated {
         headers.remove(name);
     }
     fine
+}
+
+/// What `Connection` names, as it stands there.
+fn nominations(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let tokens = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    tokens.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 /// A name as lenient servers read it: everything but letters and digits is a hyphen, none at the ends.

@@ -67,6 +67,16 @@ fn d05_a_nomination_that_is_no_name_is_refused() {
 }
 
 #[test]
+fn d05_a_request_nominates_a_thousand_fields_and_not_any_number() {
+    let nominated = |count: usize| {
+        let value = HeaderValue::try_from("x-foo, , ".repeat(count)).unwrap();
+        strip_request(&mut HeaderMap::from_iter([(CONNECTION, value)]))
+    };
+    assert!(nominated(1024).is_ok());
+    assert!(nominated(1025).is_err());
+}
+
+#[test]
 fn d07_f31_an_answer_loses_what_is_not_for_the_caller() {
     let mut map = headers(&[
         ("connection", "X-Foo"),
