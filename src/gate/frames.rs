@@ -1,9 +1,11 @@
 //! Below the HTTP/2 library: what it serves without limit, and how long a head may take.
 //!
 //! [`Frames`] wraps a connection and looks at the header of each frame that passes, in both directions. Nothing is
-//! held or copied. A peer that floods us with control frames, or that does not finish what it began to ask, is cut off.
+//! held or copied. A peer that floods us with control frames or fields, or that does not finish what it began to ask, is cut
+//! off.
 
 mod budget;
+mod fields;
 mod outline;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,11 @@ use super::Limits;
 use super::deadline::Deadline;
 use super::write_limit::WriteLimit;
 use budget::Budget;
-use outline::{Head, Kind, Outline};
+use fields::Fields;
+use outline::{Head, Kind, Outline, Part};
+
+/// `:method`, `:scheme`, `:authority` and `:path`.
+const PSEUDO_FIELDS: usize = 4;
 
 /// A connection that speaks HTTP/2 from its next byte on.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct Frames<IO> {
     received: Outline,
     sent: Outline,
     budget: Budget,
+    fields: Fields,
+    max_fields: usize,
     pending: Pending,
     header_timeout: Duration,
     timer: Option<Deadline>,
@@ -65,6 +73,8 @@ impl<IO> Frames<IO> {
             received: Outline::of_client(),
             sent: Outline::of_server(),
             budget: Budget::new(now),
+            fields: Fields::new(),
+            max_fields: PSEUDO_FIELDS + 2 * limits.max_headers,
             pending: Pending::Greeting(now),
             header_timeout: limits.header_timeout,
             timer: None,
@@ -74,11 +84,21 @@ impl<IO> Frames<IO> {
 
     fn follow(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
-        while let Some(frame) = self.received.next(&mut bytes) {
-            if !self.budget.pay(frame, now) {
-                return Err(io::Error::other("the peer sends too many control frames"));
+        while let Some(part) = self.received.next(&mut bytes) {
+            match part {
+                Part::Head(frame) if !self.budget.pay(frame, now) => {
+                    return Err(io::Error::other("the peer sends too many control frames"));
+                }
+                Part::Head(frame) => {
+                    self.note(frame, now);
+                    self.fields.begin(frame);
+                }
+                // What is one too many for us is answered; this is beyond that by far.
+                Part::Payload(payload) if self.fields.read(payload) > self.max_fields => {
+                    return Err(io::Error::other("the peer sends too many fields"));
+                }
+                Part::Payload(_) => {}
             }
-            self.note(frame, now);
         }
         self.pending = match self.pending {
             Pending::Nothing if !self.received.at_rest() => Pending::Frame(now),
@@ -134,8 +154,10 @@ impl<IO: AsyncWrite + Unpin> Frames<IO> {
     /// The first `n` bytes of these have gone out.
     fn written(&mut self, bytes: &[u8], n: usize) {
         let mut bytes = &bytes[..bytes.len().min(n)];
-        while let Some(frame) = self.sent.next(&mut bytes) {
-            self.budget.earn(frame);
+        while let Some(part) = self.sent.next(&mut bytes) {
+            if let Part::Head(frame) = part {
+                self.budget.earn(frame);
+            }
         }
     }
 }

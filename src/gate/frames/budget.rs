@@ -73,7 +73,7 @@ fn worth(frame: Head) -> i64 {
         Kind::Settings if frame.acknowledges() => -CHEAP,
         Kind::Ping | Kind::WindowUpdate | Kind::Priority | Kind::Continuation => -CHEAP,
         Kind::Reset | Kind::Settings | Kind::GoAway => -DEAR,
-        Kind::Other => -CHEAP - length / 1024,
+        Kind::PushPromise | Kind::Other => -CHEAP - length / 1024,
     }
 }
 

@@ -12,11 +12,12 @@ pub enum Kind {
     Priority,
     Reset,
     Settings,
+    PushPromise,
     Ping,
     GoAway,
     WindowUpdate,
     Continuation,
-    /// Those that no client sends, and those that nobody knows.
+    /// Those that nobody knows.
     Other,
 }
 
@@ -45,6 +46,10 @@ impl Head {
         self.flags & 0x8 != 0
     }
 
+    pub fn has_priority(self) -> bool {
+        self.flags & 0x20 != 0
+    }
+
     fn read(bytes: [u8; HEADER]) -> Head {
         let kind = match bytes[3] {
             0 => Kind::Data,
@@ -52,6 +57,7 @@ impl Head {
             2 => Kind::Priority,
             3 => Kind::Reset,
             4 => Kind::Settings,
+            5 => Kind::PushPromise,
             6 => Kind::Ping,
             7 => Kind::GoAway,
             8 => Kind::WindowUpdate,
@@ -60,6 +66,14 @@ impl Head {
         };
         Head { kind, flags: bytes[4], length: u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) }
     }
+}
+
+/// What comes next in a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    Head(Head),
+    /// More of the frame whose header was the last one, or of the preface.
+    Payload(&'a [u8]),
 }
 
 /// Follows one direction of a connection and looks at the nine bytes before each payload, never into it.
@@ -83,11 +97,14 @@ impl Outline {
         Outline { skip: 0, header: [0; HEADER], have: 0, within_data: false }
     }
 
-    /// The next frame whose header is complete; takes what it read off `bytes`, and `None` when nothing is left.
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Option<Head> {
-        let skipped = bytes.len().min(self.skip as usize);
-        self.skip -= skipped as u32;
-        *bytes = &bytes[skipped..];
+    /// The next header that is complete, or payload; takes what it read off `bytes`, and `None` when nothing is left.
+    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Part<'a>> {
+        if self.skip > 0 && !bytes.is_empty() {
+            let (payload, rest) = bytes.split_at(bytes.len().min(self.skip as usize));
+            self.skip -= payload.len() as u32;
+            *bytes = rest;
+            return Some(Part::Payload(payload));
+        }
         let taken = bytes.len().min(HEADER - self.have);
         self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
         self.have += taken;
@@ -99,7 +116,7 @@ impl Outline {
         let head = Head::read(self.header);
         self.skip = head.length;
         self.within_data = head.kind == Kind::Data;
-        Some(head)
+        Some(Part::Head(head))
     }
 
     /// Whether the bytes so far end where a peer may rest: between two frames, or within a body.
@@ -117,7 +134,11 @@ mod tests {
     fn heads(outline: &mut Outline, bytes: &[u8], size: usize) -> Vec<Head> {
         let mut found = Vec::new();
         for mut piece in bytes.chunks(size.max(1)) {
-            found.extend(std::iter::from_fn(|| outline.next(&mut piece)));
+            while let Some(part) = outline.next(&mut piece) {
+                if let Part::Head(head) = part {
+                    found.push(head);
+                }
+            }
         }
         found
     }
@@ -145,7 +166,7 @@ mod tests {
             (2, Kind::Priority),
             (3, Kind::Reset),
             (4, Kind::Settings),
-            (5, Kind::Other),
+            (5, Kind::PushPromise),
             (6, Kind::Ping),
             (7, Kind::GoAway),
             (8, Kind::WindowUpdate),
@@ -156,9 +177,10 @@ mod tests {
         }
         for flags in 0..=255_u8 {
             let head = Head { kind: Kind::Other, flags, length: 0 };
-            let expected = [flags % 2 == 1, flags % 2 == 1, flags / 4 % 2 == 1, flags / 8 % 2 == 1];
-            let said = [head.acknowledges(), head.ends_stream(), head.ends_headers(), head.padded()];
-            assert_eq!(said, expected, "{flags:08b}");
+            let bits = [1, 1, 4, 8, 0x20].map(|bit| flags / bit % 2 == 1);
+            let said =
+                [head.acknowledges(), head.ends_stream(), head.ends_headers(), head.padded(), head.has_priority()];
+            assert_eq!(said, bits, "{flags:08b}");
         }
     }
 

@@ -139,6 +139,26 @@ async fn e18_a_flood_ends_the_connection_and_what_has_gone_out_pays_for_frames()
 }
 
 #[tokio::test(start_paused = true)]
+async fn e16_a_head_with_twice_the_fields_passes_and_one_more_is_not_decoded() {
+    let limits = Limits::default();
+    let most = PSEUDO_FIELDS + 2 * limits.max_headers;
+    for (fields, passes) in [(most, true), (most + 1, false)] {
+        let (first, rest) = (frame(1, 0, 0), [0x82].repeat(fields));
+        let heads = rest.chunks(100).fold(first, |bytes, piece| {
+            let mut continuation = frame(9, 0, piece.len());
+            let header = continuation.len() - piece.len();
+            continuation.splice(header.., piece.iter().copied());
+            [bytes, continuation].concat()
+        });
+        let (mut peer, mut frames) = frames();
+        // Each block counts anew.
+        peer.write_all(&[PREFACE, &SETTINGS, &frame(1, 4, most), &heads].concat()).await.unwrap();
+        let mut all = vec![0; PREFACE.len() + SETTINGS.len() + 9 + most + heads.len()];
+        assert_eq!(frames.read_exact(&mut all).await.is_ok(), passes, "{fields}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn k03_a_peer_that_takes_nothing_is_given_up() {
     let (_peer, io) = duplex(16);
     let mut frames = Frames::new(io, Limits::default());

@@ -6,7 +6,7 @@ use super::frames::good;
 use super::peer::{Peer, empty, request};
 use super::raw::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, PRIORITY, PUSH_PROMISE, RESET, Raw,
-    SETTINGS, WINDOW_UPDATE, block, frame,
+    SETTINGS, WINDOW_UPDATE, block, frame, whole,
 };
 use super::upstream::in_clear;
 use crate::world::recorder::Step;
@@ -87,6 +87,33 @@ async fn e16_fields_count_as_they_weigh_in_memory() {
     world.assert_nothing_sent("a bomb");
     let grown = process.status_kib("VmHWM").saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more");
+}
+
+/// Names can be made up that collide in the library's map, where each then costs as much as all before it: a caller is answered
+/// as long as it is one too many, and its connection ends before so many of them are decoded that this counts.
+#[tokio::test]
+async fn e16_a_head_or_trailers_with_twice_the_fields_are_refused_and_with_more_the_connection_ends() {
+    let world = World::new().await.start().await;
+    let names: Vec<String> = (0..3700).map(|at| format!("x-{at}")).collect();
+    let fields = |count: usize| block(&names[..count].iter().map(|name| (&**name, "")).collect::<Vec<_>>());
+    let good = good(&world);
+    let (pseudo, ours) = (4, 2);
+    for (count, ends) in [(150, false), (200 - ours, false), (200 - ours + 1, true), (3600, true)] {
+        let head = [&good[..], &fields(count)].concat();
+        let mut raw = Raw::open(&world).await;
+        for stream in [1, 3, 5] {
+            raw.send(whole(stream, &head)).await;
+            // The status is none of the static table's: 431.
+            let expected = if ends { Outcome::Closed } else { Outcome::Answered(0) };
+            assert_eq!(raw.outcome().await, expected, "{count} fields");
+        }
+        let mut raw = Raw::open(&world).await;
+        raw.send(frame(HEADERS, END_HEADERS, 1, &good)).await;
+        raw.send(whole(1, &fields(count + ours + pseudo))).await;
+        let gone = raw.outcome().await;
+        assert_eq!(gone == Outcome::Closed, ends, "{count} trailers: {gone:?}");
+        world.assert_works("others are served").await;
+    }
 }
 
 /// Beside its head, an upstream may send what costs it little: it waits no longer for that, and nothing of it is kept.

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::frames::pseudo;
 use super::peer::full;
-use super::raw::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Raw, SETTINGS, WINDOW_UPDATE, block, frame};
+use super::raw::{CONTINUATION, DATA, END_HEADERS, HEADERS, Raw, SETTINGS, WINDOW_UPDATE, block, frame, whole};
 use super::upstream::{in_clear, serve};
 use crate::world::process::Process;
 use crate::world::recorder::Step;
@@ -62,17 +62,6 @@ async fn held(
     }
     let calls = world.sample("veilwarden_requests_in_flight").await as usize;
     (last.1.saturating_sub(before) / CONNECTIONS as u64, calls)
-}
-
-/// A head over as many frames as it needs, with the end of the stream.
-fn whole(stream: u32, head: &[u8]) -> Vec<u8> {
-    let mut pieces = head.chunks(16 << 10);
-    let last = pieces.len() - 1;
-    let first = frame(HEADERS, END_STREAM | if last == 0 { END_HEADERS } else { 0 }, stream, pieces.next().unwrap());
-    let more = pieces
-        .enumerate()
-        .map(|(n, piece)| frame(CONTINUATION, if n + 1 == last { END_HEADERS } else { 0 }, stream, piece));
-    std::iter::once(first).chain(more).flatten().collect()
 }
 
 #[tokio::test]

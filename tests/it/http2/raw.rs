@@ -33,6 +33,17 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A head over as many frames as it needs, with the end of the stream.
+pub fn whole(stream: u32, head: &[u8]) -> Vec<u8> {
+    let mut pieces = head.chunks(16 << 10);
+    let last = pieces.len() - 1;
+    let first = frame(HEADERS, END_STREAM | if last == 0 { END_HEADERS } else { 0 }, stream, pieces.next().unwrap());
+    let more = pieces
+        .enumerate()
+        .map(|(n, piece)| frame(CONTINUATION, if n + 1 == last { END_HEADERS } else { 0 }, stream, piece));
+    std::iter::once(first).chain(more).flatten().collect()
+}
+
 /// Literal fields without indexing and without Huffman codes (RFC 7541 section 6.2.2).
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
