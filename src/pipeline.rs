@@ -201,6 +201,7 @@ impl Pipeline {
         let received = Received::parse(parts, body, self.arrival(connection), record)?;
         self.take_place(record)?;
         let authenticated = received.authenticate(&self.authn, &self.metrics, record).await?;
+        connection.vouch();
         self.within_share(record)?;
         self.within_rate(record).await?;
         let authorized = authenticated.authorize(&self.rules, &self.metrics, record).await?;

@@ -1,10 +1,11 @@
 //! Below the HTTP/2 library: what it serves without limit, and how long a head may take.
 //!
 //! [`Frames`] wraps a connection and looks at the header of each frame that passes, in both directions. Nothing is
-//! held or copied. A peer that floods us with control frames or fields, or that does not finish what it began to ask, is cut
-//! off.
+//! held or copied but what comes behind a call that has to wait. A peer that floods us with control frames or fields, or that
+//! does not finish what it began to ask, is cut off.
 
 mod budget;
+mod calls;
 mod fields;
 mod outline;
 #[cfg(test)]
@@ -20,10 +21,11 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::Limits;
 use super::deadline::Deadline;
 use super::write_limit::WriteLimit;
+use super::{Handle, Limits};
 use budget::Budget;
+use calls::Calls;
 use fields::Fields;
 use outline::{Head, Kind, Outline, Part};
 
@@ -34,13 +36,14 @@ const PSEUDO_FIELDS: usize = 4;
 #[derive(Debug)]
 pub struct Frames<IO> {
     io: IO,
-    /// Bytes that were read before it was known which version is spoken.
+    /// Bytes that were read before it was known which version is spoken, or behind a call that waits.
     held: BytesMut,
     received: Outline,
     sent: Outline,
     budget: Budget,
     fields: Fields,
     max_fields: usize,
+    calls: Calls,
     pending: Pending,
     header_timeout: Duration,
     timer: Option<Deadline>,
@@ -75,6 +78,7 @@ impl<IO> Frames<IO> {
             budget: Budget::new(now),
             fields: Fields::new(),
             max_fields: PSEUDO_FIELDS + 2 * limits.max_headers,
+            calls: Calls::of(Handle::default()),
             pending: Pending::Greeting(now),
             header_timeout: limits.header_timeout,
             timer: None,
@@ -82,7 +86,14 @@ impl<IO> Frames<IO> {
         }
     }
 
-    fn follow(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// The service's end.
+    pub fn handle(&self) -> Handle {
+        self.calls.handle().clone()
+    }
+
+    /// Comes back with how many of these bytes may be handed on now.
+    fn follow(&mut self, given: &[u8]) -> io::Result<usize> {
+        let mut bytes = given;
         let now = Instant::now();
         while let Some(part) = self.received.next(&mut bytes) {
             match part {
@@ -92,6 +103,9 @@ impl<IO> Frames<IO> {
                 Part::Head(frame) => {
                     self.note(frame, now);
                     self.fields.begin(frame);
+                    if frame.kind == Kind::Headers && !self.calls.let_in() {
+                        break;
+                    }
                 }
                 // What is one too many for us is answered; this is beyond that by far.
                 Part::Payload(payload) if self.fields.read(payload) > self.max_fields => {
@@ -105,6 +119,16 @@ impl<IO> Frames<IO> {
             Pending::Frame(_) if self.received.at_rest() => Pending::Nothing,
             pending => pending,
         };
+        Ok(given.len() - bytes.len())
+    }
+
+    /// Hands on what was read before.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut held = std::mem::take(&mut self.held);
+        let n = self.follow(&held[..held.len().min(buf.remaining())])?;
+        buf.put_slice(&held[..n]);
+        held.advance(n);
+        self.held = held;
         Ok(())
     }
 
@@ -135,18 +159,19 @@ impl<IO> Frames<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Frames<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let frames = self.get_mut();
-        let start = buf.filled().len();
-        if frames.held.is_empty() {
-            match Pin::new(&mut frames.io).poll_read(cx, buf) {
-                Poll::Pending => return frames.wait(cx),
-                Poll::Ready(outcome) => outcome?,
-            }
-        } else {
-            let n = frames.held.len().min(buf.remaining());
-            buf.put_slice(&frames.held[..n]);
-            frames.held.advance(n);
+        ready!(frames.calls.poll_room(cx));
+        if !frames.held.is_empty() {
+            return Poll::Ready(frames.hand_on(buf));
         }
-        Poll::Ready(frames.follow(&buf.filled()[start..]))
+        let start = buf.filled().len();
+        match Pin::new(&mut frames.io).poll_read(cx, buf) {
+            Poll::Pending => return frames.wait(cx),
+            Poll::Ready(outcome) => outcome?,
+        }
+        let end = start + frames.follow(&buf.filled()[start..])?;
+        frames.held.extend_from_slice(&buf.filled()[end..]);
+        buf.set_filled(end);
+        Poll::Ready(Ok(()))
     }
 }
 

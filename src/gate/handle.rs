@@ -1,8 +1,10 @@
 //! What the gate and the service of one connection tell each other.
 
+mod busy;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 use super::Refusal;
 use super::deadline::passed;
 use super::pace::Pace;
-use super::transit::Transit;
+pub use busy::Busy;
 
 /// The service's end of a [`Gate`](super::Gate).
 #[derive(Debug, Clone, Default)]
@@ -31,6 +33,8 @@ struct Shared {
     busy: AtomicUsize,
     /// Requests that came to the service.
     begun: AtomicUsize,
+    /// A credential was good.
+    known: AtomicBool,
     /// HTTP has ended.
     through: AtomicBool,
     rest: Mutex<Rest>,
@@ -42,23 +46,8 @@ struct Shared {
 struct Rest {
     /// When the last answer ended.
     quiet_since: Option<Instant>,
-    /// The gate's reader, when it waits for a decision.
+    /// The gate's reader, when it waits for a decision or for room.
     waiting: Option<Waker>,
-}
-
-/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
-#[derive(Debug)]
-pub struct Busy {
-    handle: Handle,
-    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
-    pace: Option<Pace>,
-}
-
-impl Busy {
-    /// What the pieces of the answer are to be counted by, if by anything.
-    pub fn transit(&self) -> Option<&Transit> {
-        self.pace.as_ref().map(Pace::transit)
-    }
 }
 
 /// The head of a call that goes on, counted as long as this lives.
@@ -143,6 +132,33 @@ impl Handle {
         self.rest().quiet_since
     }
 
+    /// A caller on this connection has shown a good credential.
+    pub fn vouch(&self) {
+        if !self.0.known.swap(true, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// How many calls have begun so far.
+    pub(super) fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::SeqCst)
+    }
+
+    /// Whether fewer calls than that go on, or the caller is known.
+    pub(super) fn has_fewer(&self, most: usize) -> bool {
+        self.0.known.load(Ordering::SeqCst) || self.0.busy.load(Ordering::SeqCst) < most
+    }
+
+    /// Ready when that is so.
+    pub(super) fn poll_fewer(&self, most: usize, cx: &Context<'_>) -> Poll<()> {
+        let mut rest = self.rest();
+        if self.has_fewer(most) {
+            return Poll::Ready(());
+        }
+        rest.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// No more requests are wanted on this connection.
     pub fn leave(&self) {
         self.0.left.notify_one();
@@ -180,14 +196,6 @@ impl Handle {
 impl Drop for Held {
     fn drop(&mut self) {
         self.handle.0.heads.fetch_sub(self.excess, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.handle.rest().quiet_since = Some(Instant::now());
-        self.handle.0.busy.fetch_sub(1, Ordering::SeqCst);
-        self.handle.wake();
     }
 }
 

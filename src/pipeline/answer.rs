@@ -84,6 +84,9 @@ impl Answer {
 
     /// Gives the body what it has to keep until it has ended.
     pub fn keeping(mut self, busy: Busy) -> Answer {
+        if let Source::Own(bytes) = &mut self.body {
+            *bytes = bytes.take().map(|bytes| busy.carry(bytes));
+        }
         self.busy = Some(busy);
         self
     }

@@ -135,7 +135,8 @@ impl Http {
 
     /// The same for a connection that begins with HTTP/2.
     pub async fn serve_http2(self: &Arc<Self>, frames: Frames<Wire>, connection: &Connection, drain: Drain) {
-        let handle = Handle::default();
+        let handle = frames.handle();
+        let connection = &Connection { handle: Some(handle.clone()), ..connection.clone() };
         let shared = (Arc::clone(self), connection.clone(), handle.clone(), drain.clone());
         let service = service_fn(move |request| {
             let (http, connection, handle, drain) = shared.clone();

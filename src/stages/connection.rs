@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Tunnel;
 use crate::authn::Source;
 use crate::ca::ClientName;
+use crate::gate::Handle;
 
 /// What is known of a connection beside its bytes.
 #[derive(Debug, Clone)]
@@ -17,12 +18,21 @@ pub struct Connection {
     pub tls: bool,
     /// The tunnel that it is the inside of.
     pub tunnel: Option<Arc<Tunnel>>,
+    /// Who has to know that its caller is known, if anyone.
+    pub handle: Option<Handle>,
 }
 
 impl Connection {
     /// A connection of which only the socket is known.
     pub fn from(peer: Source) -> Connection {
-        Connection { peer, certificate: None, tls: false, tunnel: None }
+        Connection { peer, certificate: None, tls: false, tunnel: None, handle: None }
+    }
+
+    /// A caller on it has shown a good credential.
+    pub fn vouch(&self) {
+        if let Some(handle) = &self.handle {
+            handle.vouch();
+        }
     }
 
     /// What came over TLS, or from inside of a tunnel, was sent for `https`.

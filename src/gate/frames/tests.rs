@@ -159,6 +159,37 @@ async fn e16_a_head_with_twice_the_fields_passes_and_one_more_is_not_decoded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn e19_behind_a_call_that_waits_nothing_is_handed_on_until_there_is_room() {
+    let calls = [PREFACE, &SETTINGS, &frame(1, 4, 20).repeat(20), &frame(6, 0, 8)].concat();
+    for size in [1, 40, 4096] {
+        let (mut peer, mut frames) = frames();
+        let handle = frames.handle();
+        peer.write_all(&calls).await.unwrap();
+        let (mut read, mut going) = (0, Vec::new());
+        let mut reads = async |frames: &mut Frames<DuplexStream>| {
+            let mut piece = vec![0; size];
+            // Sooner than calls that are let in have to begin.
+            while let Ok(n) = tokio::time::timeout(LIMIT / 1000, frames.read(&mut piece)).await {
+                let n = n.unwrap();
+                assert_eq!(piece[..n], calls[read..read + n]);
+                read += n;
+            }
+            read
+        };
+        for _ in 0..8 {
+            going.push(handle.busy());
+        }
+        // The ninth waits behind its header.
+        let (call, before) = (9 + 20, PREFACE.len() + SETTINGS.len());
+        assert_eq!(reads(&mut frames).await, before + 9, "{size}");
+        going.truncate(6);
+        assert_eq!(reads(&mut frames).await, before + 2 * call + 9, "{size}");
+        handle.vouch();
+        assert_eq!(reads(&mut frames).await, calls.len(), "{size}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn k03_a_peer_that_takes_nothing_is_given_up() {
     let (_peer, io) = duplex(16);
     let mut frames = Frames::new(io, Limits::default());

@@ -1,0 +1,54 @@
+//! An answer on its way.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Handle;
+use crate::gate::pace::Pace;
+use crate::gate::transit::Transit;
+
+/// An answer is on its way: as long as this lives, silence of the peer is no idleness.
+#[derive(Debug)]
+pub struct Busy {
+    pub(super) handle: Handle,
+    /// Only HTTP/2 needs it: what an HTTP/1 peer does not take, its socket does not either.
+    pub(super) pace: Option<Pace>,
+}
+
+impl Busy {
+    /// The same bytes, over HTTP/2 with the answer on its way until whoever sends them lets go of them.
+    pub fn carry(&self, bytes: Bytes) -> Bytes {
+        if self.pace.is_none() {
+            return bytes;
+        }
+        self.handle.0.busy.fetch_add(1, Ordering::SeqCst);
+        Bytes::from_owner(Carried { bytes, _busy: Busy { handle: self.handle.clone(), pace: None } })
+    }
+
+    /// What the pieces of the answer are to be counted by, if by anything.
+    pub fn transit(&self) -> Option<&Transit> {
+        self.pace.as_ref().map(Pace::transit)
+    }
+}
+
+/// A whole answer that is on its way.
+struct Carried {
+    bytes: Bytes,
+    _busy: Busy,
+}
+
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.handle.rest().quiet_since = Some(Instant::now());
+        self.handle.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.handle.wake();
+    }
+}
