@@ -16,6 +16,7 @@ const MASKED: u8 = 0x80;
 const MAX_CONTROL: u64 = 125;
 /// So much may wait behind payload that is held back, in bytes: small frames without an end would fill memory.
 const MAX_WAITING: usize = 64 << 10;
+pub(crate) const TOO_MUCH_WAITS: &str = "too many small frames inside of what may be a secret";
 
 /// Why a WebSocket ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +85,7 @@ impl Frames {
             bytes = rest;
             self.take(payload, out)?;
             if self.weight > MAX_WAITING {
-                return Err(Broken::Unreadable("too many small frames inside of what may be a secret"));
+                return Err(Broken::Unreadable(TOO_MUCH_WAITS));
             }
         }
         Ok(())
