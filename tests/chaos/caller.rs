@@ -29,6 +29,10 @@ pub enum Got {
     Unasked,
 }
 
+/// What a relay says when it does not get through.
+const RELAYS_HINTS: [&str; 2] =
+    ["the connection to veilwarden broke off: try again", "veilwarden cannot be reached: see --via"];
+
 #[derive(Default)]
 pub struct Answer {
     pub status: u16,
@@ -62,6 +66,17 @@ impl Answer {
     /// Whether it is one of the proxy's own errors.
     pub fn is_error(&self) -> bool {
         self.one("x-veilwarden-error").is_some()
+    }
+
+    /// Whether a relay may have said it, of which the proxy has no record. An answer without a body has no hint that tells.
+    pub fn may_be_a_relays(&self) -> bool {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let unreached = match body["hint"].as_str() {
+            Some(hint) => RELAYS_HINTS.contains(&hint),
+            None => self.body.is_empty(),
+        };
+        self.one("proxy-authenticate") == Some("Basic realm=\"veilwarden exec\"")
+            || unreached && self.one("x-veilwarden-error") == Some("UPSTREAM_ERROR")
     }
 }
 

@@ -105,11 +105,10 @@ impl Ledger {
                 self.silent();
                 self.claim(&own, Claim::Left(number));
             }
-            Got::Answer(answer) => match answer.one("x-request-id") {
-                Some(id) => self.claim(id, Claim::of(plan, answer)),
-                // A relay's own.
-                None => self.claim(&own, Claim::Left(number)),
-            },
+            Got::Answer(answer) if plan.way.is_relayed() && answer.may_be_a_relays() => {
+                self.claim(&own, Claim::Left(number));
+            }
+            Got::Answer(answer) => self.claim(answer.one("x-request-id").unwrap_or(&own), Claim::of(plan, answer)),
         }
     }
 

@@ -91,7 +91,7 @@ fn trailed(plan: &Plan, answer: &Answer) -> Result<(), String> {
 fn refused(plan: &Plan, answer: &Answer, begun: Instant, stage: &Stage) -> Result<String, String> {
     let code = answer.one("x-veilwarden-error").unwrap_or_default().to_owned();
     let ids = answer.all("x-request-id");
-    if plan.way.is_relayed() && ids.is_empty() {
+    if plan.way.is_relayed() && answer.may_be_a_relays() {
         let failed = code == "UPSTREAM_ERROR" && plan.flaw.is_none() && may_break(plan, begun, stage);
         let explained = failed || code == "UNAUTHORIZED" && plan.flaw.is_some_and(|flaw| code_of(flaw, plan) == code);
         return if explained {
