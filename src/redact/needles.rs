@@ -18,6 +18,8 @@ const INSIDE: usize = 1024;
 const BEGINNINGS: usize = 128;
 /// So many chunks are passed over at once.
 const GROUP: usize = 4;
+/// There is a bit for each form of the two values.
+const _: () = assert!(2 * Spelling::ALL.len() <= u16::BITS as usize);
 
 /// The values that must not come back, in all spellings.
 ///
