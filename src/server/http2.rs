@@ -19,7 +19,7 @@ use crate::gate::{Handle, Limits};
 use crate::metrics::Metrics;
 use crate::pipeline::{Answer, caught};
 
-/// Streams of one connection at a time.
+/// Streams of one connection at a time. Common clients open as many before they have seen a setting, and fail when it is less.
 const MAX_STREAMS: u32 = 100;
 /// What a caller may send ahead of what an upstream takes: per stream, and for all of them together. Callers are near.
 const STREAM_WINDOW: u32 = 64 << 10;

@@ -3,10 +3,15 @@
 
 mod connection;
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::raw::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PADDED, PING, PRIORITY, Raw, SETTINGS,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PADDED, PING, PREFACE, PRIORITY, Raw, SETTINGS,
     WINDOW_UPDATE, WITH_PRIORITY, block, frame,
 };
+use crate::world::recorder::{OK, Step};
 use crate::world::until;
 use crate::world::{Started, World};
 
@@ -107,6 +112,25 @@ async fn what_the_standard_allows_is_answered() {
         raw.send(bytes).await;
         assert_eq!(raw.outcome().await, Outcome::Answered(200), "{what}");
         assert_eq!(world.a.seen().len(), seen + 1, "{what}");
+    }
+}
+
+/// So many are usual until settings say otherwise: callers send them at once, and most do not get over a refused stream.
+#[tokio::test]
+async fn a_hundred_calls_that_are_sent_before_our_settings_are_seen_go_on_together() {
+    let world = World::new().await.start().await;
+    let go = Arc::new(Semaphore::new(0));
+    let wait = go.clone();
+    world.a.script(move |_| vec![Step::Wait(wait.clone()), Step::Send(OK.to_vec())]);
+    let good = good(&world);
+    let calls = (0..100).map(|n| frame(HEADERS, WHOLE, 2 * n + 1, &good));
+    let mut raw = Raw { stream: world.connect().await, held: Vec::new() };
+    raw.send([PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[])].into_iter().chain(calls).collect::<Vec<_>>().concat())
+        .await;
+    until("a hundred calls", || world.a.seen().len() == 100).await;
+    go.add_permits(100);
+    for n in 0..100 {
+        assert_eq!(raw.next_of(HEADERS).await.expect("an answer").status(), Some(200), "{n}");
     }
 }
 
