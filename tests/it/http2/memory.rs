@@ -136,13 +136,22 @@ async fn a_caller_that_reads_gets_each_of_a_hundred_refusals_at_a_time() {
     }
 }
 
-/// Upstreams over HTTP/1.1 and over HTTP/2: `/answer` is a megabyte, anything else takes nothing and says nothing.
+/// Fields that fill a head to its limit, or nearly.
+fn huge() -> [(&'static str, String); 4] {
+    ["x-1", "x-2", "x-3", "x-4"].map(|name| (name, "y".repeat(15_000)))
+}
+
+/// Upstreams over HTTP/1.1 and over HTTP/2: `/answer` is a megabyte, `/head` the same behind a huge head, anything else takes
+/// nothing and says nothing.
 async fn with_upstreams() -> (Started, Process) {
     let over_http2 = serve(|request, _| async move {
+        let mut answer = Response::builder();
         match request.uri().path() {
-            "/answer" => Response::new(full(vec![b'x'; 1 << 20])),
+            "/answer" => {}
+            "/head" => answer = huge().into_iter().fold(answer, |answer, (name, value)| answer.header(name, value)),
             _ => std::future::pending().await,
         }
+        answer.body(full(vec![b'x'; 1 << 20])).unwrap()
     })
     .await;
     // All calls are of one identity.
@@ -152,11 +161,13 @@ async fn with_upstreams() -> (Started, Process) {
     let never = Arc::new(Semaphore::new(0));
     world.a.eager();
     world.a.script(move |seen| {
-        if seen.target() != "/answer" {
-            return vec![Step::Wait(never.clone())];
-        }
-        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n".to_vec();
-        vec![Step::Send(head), Step::Send(vec![b'x'; 1 << 20]), Step::Hang]
+        let fields = match seen.target() {
+            "/answer" => String::new(),
+            "/head" => huge().map(|(name, value)| format!("{name}: {value}\r\n")).concat(),
+            _ => return vec![Step::Wait(never.clone())],
+        };
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1048576\r\n\r\n");
+        vec![Step::Send(head.into_bytes()), Step::Send(vec![b'x'; 1 << 20]), Step::Hang]
     });
     (world, process)
 }
@@ -165,7 +176,7 @@ async fn with_upstreams() -> (Started, Process) {
 #[tokio::test]
 async fn e19_calls_over_one_connection_hold_a_bounded_amount_each() {
     let (one, some, all) = ([0, 4, 0, 0, 0, 1], [0, 4, 0, 2, 0, 0], [0, 4, 0x7f, 0xff, 0xff, 0xff]);
-    let huge = ["x-1", "x-2", "x-3", "x-4"].map(|name| (name, "y".repeat(15_000)));
+    let huge = huge();
     let huge: Vec<(&str, &str)> = huge.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut each = Vec::new();
     for (what, settings, path, reads, most) in [
@@ -176,6 +187,7 @@ async fn e19_calls_over_one_connection_hold_a_bounded_amount_each() {
         ("answers with a window of one byte", one, "/answer", true, [4, 5]),
         ("answers that stop in the middle", some, "/answer", true, [6, 5]),
         ("answers that nobody reads", all, "/answer", false, [6, 5]),
+        ("huge heads of answers that nobody reads", all, "/head", false, [12, 6]),
     ] {
         for (host, most) in ["a.test", "h.test"].into_iter().zip(most) {
             let (world, process) = with_upstreams().await;
