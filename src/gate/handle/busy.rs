@@ -52,3 +52,27 @@ impl Drop for Busy {
         self.handle.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn e19_a_whole_answer_over_http_2_takes_room_until_it_is_let_go() {
+        let answer = Bytes::from_static(b"refused");
+        let alone = Handle::default();
+        assert_eq!(alone.busy().carry(answer.clone()), answer);
+        assert!(alone.has_fewer(1), "over HTTP/1 nothing is counted");
+        let stream = async {
+            let handle = Handle::default();
+            let carried = handle.busy().carry(answer.clone());
+            assert_eq!(carried, answer);
+            assert!(!handle.has_fewer(1));
+            drop(carried);
+            assert!(handle.has_fewer(1));
+        };
+        Pace::serve(Duration::from_secs(60), stream).await;
+    }
+}
