@@ -39,8 +39,9 @@ async fn scene(more: &str) -> Scene {
 fn exec(scene: &Scene, script: &str, environment: &[(&str, &str)]) -> Process {
     let tmp = scene.directory.path().join("tmp");
     std::fs::create_dir_all(&tmp).unwrap();
-    let mut exec = command(VEILWARDEN);
-    exec.args(["exec", "--config", &scene.config, "--", "sh", "-c", script]);
+    // What these tests were started with may ignore signals, as a shell's background job does.
+    let mut exec = command("env");
+    exec.args(["--default-signal", VEILWARDEN, "exec", "--config", &scene.config, "--", "sh", "-c", script]);
     exec.envs(environment.iter().copied()).env("TMPDIR", tmp);
     Process::of(exec)
 }
