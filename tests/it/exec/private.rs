@@ -133,6 +133,18 @@ async fn a_configuration_that_is_wrong_runs_nothing() {
 }
 
 #[tokio::test]
+async fn what_keeps_the_ca_from_being_made_is_said() {
+    let scene = scene("").await;
+    let mut full = command("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh", VEILWARDEN, "exec", "--config", &scene.config]);
+    full.args(["--", "echo", "ran"]).env("TMPDIR", scene.directory.path());
+    let mut process = Process::of(full);
+    assert_eq!(process.end().await, End::Exit(125), "{}", process.stderr());
+    assert!(process.stderr().contains("/ca.crt.new: File too large"), "{}", process.stderr());
+    assert_eq!(process.stdout(), "");
+}
+
+#[tokio::test]
 async fn a_signal_before_the_command_ends_it_and_leaves_nothing_behind() {
     let scene = scene("").await;
     let tmp = scene.directory.path().join("tmp");
