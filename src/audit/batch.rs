@@ -1,6 +1,7 @@
 //! Lines that are written together.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
@@ -9,6 +10,8 @@ use super::output::Output;
 
 /// No further line is put to as many bytes.
 const ENOUGH: usize = 64 << 10;
+/// How soon an output that has no room at the moment is asked again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Whole lines on their way to the output. They stay here until they are written, however often that fails.
 #[derive(Debug, Default)]
@@ -48,6 +51,8 @@ impl Batch {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => counts.write(self.take(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whoever started us may have made our standard output non-blocking; its reader is slow, and that is all.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
                 Err(error) => return Err(error),
             }
         }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::config::AuditOutput;
 
-/// The path is looked at no more often.
+/// The path is looked at no more often, as long as the file takes what is written.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Standard output or a file, without a buffer: what is not written yet is in the batch.
@@ -30,7 +30,8 @@ struct Watched {
     path: PathBuf,
     /// Device and inode of the open file.
     identity: (u64, u64),
-    looked: Instant,
+    /// `None`: it is to be looked at before anything is written.
+    looked: Option<Instant>,
 }
 
 impl Output {
@@ -69,7 +70,8 @@ impl Output {
         let mut output = Output::of(file);
         if there.is_file() {
             output.torn = there.len() > 0 && ends_inside_a_line(path);
-            output.path = Some(Watched { path: path.to_owned(), identity: identity(&there), looked: Instant::now() });
+            output.path =
+                Some(Watched { path: path.to_owned(), identity: identity(&there), looked: Some(Instant::now()) });
         }
         Ok(output)
     }
@@ -86,12 +88,12 @@ impl Output {
     }
 
     fn look(&mut self) -> io::Result<bool> {
-        let Some(watched) = self.path.as_mut().filter(|watched| watched.looked.elapsed() >= LOOK) else {
+        let Some(watched) = self.path.as_mut().filter(|watched| watched.is_due()) else {
             return Ok(false);
         };
         match std::fs::metadata(&watched.path) {
             Ok(there) if identity(&there) == watched.identity => {
-                watched.looked = Instant::now();
+                watched.looked = Some(Instant::now());
                 return Ok(there.len() == 0);
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -102,7 +104,18 @@ impl Output {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.sink.write(bytes)
+        let written = self.sink.write(bytes);
+        if let (Err(_), Some(watched)) = (&written, &mut self.path) {
+            // Whoever makes room may empty this very file, and the rest of a line that was begun there would be no record.
+            watched.looked = None;
+        }
+        written
+    }
+}
+
+impl Watched {
+    fn is_due(&self) -> bool {
+        self.looked.is_none_or(|looked| looked.elapsed() >= LOOK)
     }
 }
 

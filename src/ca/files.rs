@@ -70,12 +70,13 @@ impl Source {
 }
 
 /// The CA that was made in a directory. Half of one is an error: the other half may come back, and what was signed with it
-/// is trusted by others.
+/// is trusted by others. What a start was making when it broke off is still to be made, and was trusted by nobody.
 fn made(state_dir: &Path) -> Result<Option<Authority>, Error> {
     let kept = Kept::within(state_dir);
     let (cert, key) = (text(&kept.cert), text(&kept.key));
     match (kept.cert.exists(), kept.key.exists()) {
         (false, false) => Ok(None),
+        (false, true) if kept.begun().read().is_ok() => Ok(None),
         (false, true) => Err(Error::CertMissing { cert, key }),
         (true, is_whole) => {
             check_directory(state_dir)?;
@@ -91,11 +92,21 @@ impl Kept {
         Kept { cert, key }
     }
 
-    /// Makes a CA. The certificate comes last: where it is, there is the key.
+    /// The CA before its certificate has its name.
+    fn begun(&self) -> Kept {
+        Kept { cert: self.cert.with_extension("crt.new"), key: self.key.clone() }
+    }
+
+    /// Makes a CA, or ends what a start has begun that broke off. The certificate gets its name last: where it is, there is
+    /// the key.
     fn make(&self) -> Result<(), Error> {
-        let (cert, key) = Authority::make()?;
-        write(&self.key, 0o600, key.as_bytes())?;
-        write(&self.cert, 0o644, cert.as_bytes())
+        let begun = self.begun();
+        if begun.read().is_err() {
+            let (cert, key) = Authority::make()?;
+            write(&begun.cert, 0o644, cert.as_bytes())?;
+            write(&self.key, 0o600, key.as_bytes())?;
+        }
+        rename(&begun.cert, &self.cert).map_err(|error| failed(&self.cert, &error))
     }
 
     /// The same in a directory that may have to be made.
@@ -156,13 +167,18 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        rename(&fresh, path)
     })();
     written.map_err(|error| {
         let _ = fs::remove_file(&fresh);
         failed(path, &error)
     })
+}
+
+/// Durably.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 fn make_directory(path: &Path) -> Result<(), Error> {

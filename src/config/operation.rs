@@ -100,12 +100,13 @@ pub(super) fn limits(file: &raw::Limits) -> Limits {
 
 pub(super) fn audit(file: &raw::Audit, report: &mut Report) -> AuditSettings {
     let output = match file.output.as_str() {
-        "stdout" => AuditOutput::Stdout,
+        // By its path it can be opened by its owner only, which in a container is root.
+        "stdout" | "/dev/stdout" => AuditOutput::Stdout,
         "off" => AuditOutput::Off,
-        "stderr" => {
-            let message =
-                "\"stderr\" has the log; use stdout, off or a file's path; a file of that name is \"./stderr\"";
-            report.add(&Place::of("audit.output"), message.to_owned());
+        log @ ("stderr" | "/dev/stderr") => {
+            let file = if log == "stderr" { "; a file of that name is \"./stderr\"" } else { "" };
+            let message = format!("\"{log}\" has the log; use stdout, off or a file's path{file}");
+            report.add(&Place::of("audit.output"), message);
             AuditOutput::Off
         }
         path => {

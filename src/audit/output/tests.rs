@@ -5,7 +5,7 @@ use super::*;
 /// The output, as it is when the path has not been looked at for a while.
 fn later(mut output: Output) -> Output {
     let watched = output.path.as_mut().expect("a regular file is watched");
-    watched.looked = Instant::now().checked_sub(LOOK).unwrap();
+    watched.looked = Instant::now().checked_sub(LOOK);
     output
 }
 
@@ -45,6 +45,18 @@ fn a_file_that_was_emptied_goes_on_from_its_beginning() {
     let mut output = later(output);
     assert!(write(&mut output, "second\n"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
+}
+
+#[test]
+fn after_a_failure_it_is_looked_at_once_whether_the_file_was_emptied() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("audit.jsonl");
+    let mut output = Output::file(&path).unwrap();
+    write(&mut output, "first\nsec");
+    output.sink = Box::new(File::open(&path).unwrap());
+    output.write(b"ond\n").unwrap_err();
+    fs::write(&path, "").unwrap();
+    assert!(output.prepare().unwrap(), "the rest alone would be no record");
 }
 
 #[test]

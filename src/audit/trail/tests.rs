@@ -15,6 +15,8 @@ enum Mood {
     Stuck,
     /// It is full.
     Failing,
+    /// It has no room at the moment, and says so in place of making the writer wait.
+    Slow,
     /// It takes three bytes, and then it is full until it is asked again.
     Halting,
     Good,
@@ -64,6 +66,9 @@ impl Write for Sink {
         let mut held = self.0.1.wait_while(held, |held| held.mood == Mood::Stuck).unwrap();
         let halting = held.mood == Mood::Halting;
         held.halted = halting && !held.halted;
+        if held.mood == Mood::Slow {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if held.mood == Mood::Failing || (halting && !held.halted) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -163,6 +168,19 @@ fn k19_while_the_output_fails_every_call_is_refused_and_what_was_kept_is_written
     drop(trail);
     assert_eq!(finish(writer, PATIENCE), 0);
     assert_eq!(sink.text(), "first\nsecond\n");
+}
+
+#[test]
+fn a_slow_reader_behind_a_nonblocking_output_is_no_failure() {
+    let sink = Sink::new(Mood::Slow);
+    let (trail, writer) = sink.start(WhenFull::Refuse, 4);
+    write(&trail, "line\n");
+    until(|| sink.asked() > 1);
+    assert!(trail.reserve().is_some());
+    sink.turn(Mood::Good);
+    drop(trail);
+    assert_eq!(finish(writer, PATIENCE), 0);
+    assert_eq!(sink.text(), "line\n");
 }
 
 #[test]

@@ -45,6 +45,27 @@ fn a_start_that_broke_off_leaves_nothing_that_counts() {
 }
 
 #[test]
+fn a_start_that_broke_off_between_the_two_files_is_ended_by_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let kept = Kept::within(home.path());
+    let source = Source::Made { state_dir: home.path().to_owned() };
+    let (cert, key) = Authority::make().unwrap();
+    write(&kept.begun().cert, 0o644, cert.as_bytes()).unwrap();
+    write(&kept.key, 0o600, key.as_bytes()).unwrap();
+    assert!(source.read().unwrap().is_none());
+    assert_eq!(source.read_or_make().unwrap().pem(), cert);
+    assert_eq!(source.read().unwrap().unwrap().pem(), cert);
+    assert!(!kept.begun().cert.exists());
+
+    let (another, _) = Authority::make().unwrap();
+    write(&kept.begun().cert, 0o644, another.as_bytes()).unwrap();
+    fs::remove_file(&kept.cert).unwrap();
+    assert!(matches!(source.read_or_make(), Err(Error::CertMissing { .. })), "the key is not this certificate's");
+    fs::remove_file(&kept.key).unwrap();
+    assert_ne!(source.read_or_make().unwrap().pem(), another, "whose key there never was");
+}
+
+#[test]
 fn g26_a_key_or_directory_open_to_others_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let source = Source::Made { state_dir: home.path().to_owned() };

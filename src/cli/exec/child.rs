@@ -16,9 +16,17 @@ const PASSED_ON: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::USR1, Signal:
 /// The same, but a terminal gives them to everybody in its foreground by itself.
 const FROM_TERMINAL: [Signal; 2] = [Signal::INT, Signal::QUIT];
 
-/// All that a command hears of by us.
+/// All that a command hears of by us. What was ignored when we began (`nohup`) stays so, for the command too.
 pub fn signals() -> impl Iterator<Item = Signal> {
-    PASSED_ON.into_iter().chain(FROM_TERMINAL)
+    let ignored = ignored();
+    PASSED_ON.into_iter().chain(FROM_TERMINAL).filter(move |number| ignored >> (number.as_raw() - 1) & 1 == 0)
+}
+
+/// A bit for each signal, the first one's lowest (proc_pid_status(5)).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A running command. It stays in our process group and keeps our terminal, so that a shell's job control moves both.

@@ -55,8 +55,9 @@ impl Private {
         config.forward.ca = Some(source.clone());
         config.forward.reread = false;
         let app = App::build(config).await.map_err(|errors| anyhow!("{errors}"))?;
+        // Else the start would go on without one, as that of `serve` does, and the log may be nowhere.
+        let authority = source.read_or_make().context("no CA can be made; TMPDIR names a directory to write to")?;
         let running = app.start().await.map_err(|errors| anyhow!("{errors}"))?;
-        let authority = source.read()?.context("no CA was made")?;
         let bundle = Bundle::of(&[CertificateDer::from_pem_slice(authority.pem().as_bytes())?])?;
         let address = running.listen.first().and_then(Endpoint::address).context("it does not listen")?;
         let changes = Changes::new(&password.proxy_url(address), Some(bundle.path())).without(scrubbed);

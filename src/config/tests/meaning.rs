@@ -94,6 +94,12 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn standard_output_is_not_opened_by_its_path() {
+    let text = format!("{ROUTE}policy: {{}}\naudit: {{output: /dev/stdout}}\n");
+    assert_eq!(good(&text).audit.output, AuditOutput::Stdout);
+}
+
+#[test]
 fn a_duration_of_nothing_needs_no_unit() {
     let config = good(&format!("{ROUTE}policy: {{default_allow: true}}\nlimits: {{drain_delay: 0}}\n"));
     assert_eq!(config.limits.drain_delay, Duration::ZERO);

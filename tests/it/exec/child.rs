@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use super::{via, via_with};
 use crate::documents::is_there;
-use crate::world::process::{End, VEILWARDEN, command, file, run};
+use crate::world::process::{End, Process, VEILWARDEN, command, file, run};
 use crate::world::recorder::Recorder;
 use crate::world::tls::Authority;
 use crate::world::until;
@@ -95,16 +95,28 @@ async fn signals_reach_the_command() {
         // Without a terminal: nobody else gives the command its signals.
         let mut process = {
             let token = file(directory.path(), "token", "a.b.c");
-            let mut exec = command("setsid");
+            let mut exec = command("env");
             let url = format!("http://{}", upstream.address);
+            exec.args(["--default-signal", "setsid"]);
             exec.args([VEILWARDEN, "exec", "--via", &url, "--token-file", &token, "--", "sh", "-c", &script]);
-            crate::world::process::Process::of(exec)
+            Process::of(exec)
         };
         until("the command", || process.stdout().contains("ready")).await;
         process.signal(signal);
         assert_eq!(process.end().await, End::Exit(7), "{name}: {}", process.stderr());
         assert_eq!(process.stdout(), "ready\ngot", "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_is_ignored_before_it_is_ignored_by_the_command_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = file(directory.path(), "token", "a.b.c");
+    let mut exec = command("env");
+    exec.args(["--default-signal", "--ignore-signal=HUP", VEILWARDEN, "exec", "--via", "http://127.0.0.1:1"]);
+    exec.args(["--token-file", &token, "--", "sh", "-c", "kill -HUP $$ $PPID; kill -USR1 $$; echo lives"]);
+    let mut process = Process::of(exec);
+    assert_eq!(process.end().await, End::Exit(128 + 10), "{}", process.stderr());
 }
 
 #[tokio::test]
@@ -120,7 +132,7 @@ async fn the_command_keeps_the_terminal() {
     );
     let mut script = command("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    let mut process = crate::world::process::Process::of(script);
+    let mut process = Process::of(script);
     assert_eq!(process.end().await, End::Exit(0), "{}", process.stdout());
     assert!(process.stdout().contains("a terminal"), "{}", process.stdout());
 }

@@ -39,8 +39,9 @@ async fn scene(more: &str) -> Scene {
 fn exec(scene: &Scene, script: &str, environment: &[(&str, &str)]) -> Process {
     let tmp = scene.directory.path().join("tmp");
     std::fs::create_dir_all(&tmp).unwrap();
-    let mut exec = command(VEILWARDEN);
-    exec.args(["exec", "--config", &scene.config, "--", "sh", "-c", script]);
+    // What these tests were started with may ignore signals, as a shell's background job does.
+    let mut exec = command("env");
+    exec.args(["--default-signal", VEILWARDEN, "exec", "--config", &scene.config, "--", "sh", "-c", script]);
     exec.envs(environment.iter().copied()).env("TMPDIR", tmp);
     Process::of(exec)
 }
@@ -129,6 +130,18 @@ async fn a_configuration_that_is_wrong_runs_nothing() {
     let (end, out, err) = run(&exec, &[]).await;
     assert_eq!((end, &*out), (End::Exit(125), ""), "{err}");
     assert!(err.contains("--log-file /nonexistent/log: No such file or directory"), "{err}");
+}
+
+#[tokio::test]
+async fn what_keeps_the_ca_from_being_made_is_said() {
+    let scene = scene("").await;
+    let mut full = command("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh", VEILWARDEN, "exec", "--config", &scene.config]);
+    full.args(["--", "echo", "ran"]).env("TMPDIR", scene.directory.path());
+    let mut process = Process::of(full);
+    assert_eq!(process.end().await, End::Exit(125), "{}", process.stderr());
+    assert!(process.stderr().contains("/ca.crt.new: File too large"), "{}", process.stderr());
+    assert_eq!(process.stdout(), "");
 }
 
 #[tokio::test]

@@ -120,6 +120,10 @@ fn wrong_types_are_refused() {
             "2:17: audit.output: \"stderr\" has the log; use stdout, off or a file's path; a file of that name is \"./stderr\"",
         ),
         (
+            "audit: {output: /dev/stderr}\n",
+            "2:17: audit.output: \"/dev/stderr\" has the log; use stdout, off or a file's path",
+        ),
+        (
             "audit: {output: stdot}\n",
             "2:17: audit.output: \"stdot\" looks like \"stdout\"; a file of that name is \"./stdot\"",
         ),

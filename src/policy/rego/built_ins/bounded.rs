@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use regorus::Value;
 use regorus::unstable::{BUILTINS, Expr, Ref, Source, Span};
 
@@ -13,6 +13,8 @@ use crate::policy::rego::report;
 const MOST: usize = 1 << 20;
 /// What an element of a list counts for, in bytes.
 const ELEMENT: usize = 16;
+/// Up to here a floating-point number tells each whole number from the next.
+const EXACT: u64 = 1 << 53;
 
 /// What a call comes to at most. What cannot be measured is of another type than the function takes.
 pub(super) type Measure = fn(&[Value]) -> Result<usize>;
@@ -93,11 +95,18 @@ fn glob_match(arguments: &[Value]) -> Result<usize> {
     }
 }
 
-/// `numbers.range(from, to)` and `numbers.range_step(from, to, step)`, the step taken for 1.
+/// `numbers.range(from, to)` and `numbers.range_step(from, to, step)`, the step taken for 1. From [`EXACT`] on, one more may
+/// be the same number, and the function would never come to its end.
 fn range(arguments: &[Value]) -> Result<usize> {
-    let end = |at: usize| arguments.get(at).context("an argument is missing")?.as_i64();
-    let elements = end(0)?.abs_diff(end(1)?);
-    Ok(usize::try_from(elements)?.saturating_mul(ELEMENT))
+    let end = |at: usize| {
+        let end = arguments.get(at).context("an argument is missing")?.as_number()?;
+        ensure!(end.is_integer(), "no whole number");
+        Ok(end.as_i64().filter(|end| end.unsigned_abs() <= EXACT))
+    };
+    Ok(match (end(0)?, end(1)?) {
+        (Some(from), Some(to)) => usize::try_from(from.abs_diff(to))?.saturating_mul(ELEMENT),
+        _ => usize::MAX,
+    })
 }
 
 /// `sprintf(format, arguments)`: what the format asks for by numbers, `%1000d` and `%.1000f`. What the arguments come to

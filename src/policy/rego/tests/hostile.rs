@@ -73,6 +73,10 @@ async fn a_function_with_a_bound_gives_what_it_gave_and_says_where_it_is_given_t
         ("replace(input.path, \"a\", input.path)", long.as_str()),
         ("sprintf(input.path, [1])", "%900000000d"),
         ("numbers.range(1, to_number(input.path))", "1000000000"),
+        ("numbers.range(18446744073709551615, to_number(input.path))", "18446744073708551615"),
+        ("numbers.range_step(18446744073709551615, to_number(input.path), 1)", "18446744073708551615"),
+        ("numbers.range(1e19, to_number(input.path))", "10000000001000000000"),
+        ("numbers.range(to_number(input.path), 1000000000000001024)", "1e18"),
     ] {
         let text = format!(
             "allow if {{ startswith(input.path, \"/\") }}\nallow if {{ not startswith(input.path, \"/\"); {call} != 1 }}"
