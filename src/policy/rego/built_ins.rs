@@ -1,4 +1,5 @@
-//! The functions a policy can call: the interpreter's own, some of them with a bound, and three of OPA's that it lacks.
+//! The functions a policy can call: the interpreter's own, some of them with a bound or in a form of ours, and three of OPA's that
+//! it lacks.
 
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use crate::policy::loader::calls::{BuiltIns, is_refused};
 
 mod bounded;
 mod json;
+mod parts;
 
 type Function = fn(&[Value]) -> Result<Value>;
 
@@ -20,6 +22,8 @@ const ADDED: &[(&str, u8, Function)] = &[
     ("json.is_valid", 1, json::is_valid),
     ("json.unmarshal", 1, json::unmarshal),
     ("net.cidr_intersects", 2, cidr_intersects),
+    ("object.subset", 2, parts::subset),
+    ("strings.count", 2, parts::count),
     ("to_number", 1, json::to_number),
 ];
 

@@ -104,16 +104,19 @@ fn range(arguments: &[Value]) -> Result<usize> {
         Ok(end.as_i64().filter(|end| end.unsigned_abs() <= EXACT))
     };
     Ok(match (end(0)?, end(1)?) {
-        (Some(from), Some(to)) => usize::try_from(from.abs_diff(to))?.saturating_mul(ELEMENT),
+        (Some(from), Some(to)) => usize::try_from(from.abs_diff(to))?.saturating_add(1).saturating_mul(ELEMENT),
         _ => usize::MAX,
     })
 }
 
 /// `sprintf(format, arguments)`: what the format asks for by numbers, `%1000d` and `%.1000f`. What the arguments come to
-/// is no more than they are.
+/// is no more than they are. Of digits that are not ASCII the interpreter's own function makes a panic.
 fn sprintf(arguments: &[Value]) -> Result<usize> {
     let digits = |part: &str| {
         let part = part.strip_prefix('.').unwrap_or(part);
+        if part.chars().find(|c| !c.is_ascii_digit()).is_some_and(char::is_numeric) {
+            return usize::MAX;
+        }
         part.chars().map_while(|c| c.to_digit(10)).fold(0_usize, |width, digit| {
             width.saturating_mul(10).saturating_add(usize::try_from(digit).unwrap_or(usize::MAX))
         })
