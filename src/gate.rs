@@ -11,6 +11,7 @@
 mod chunks;
 mod clock;
 pub mod deadline;
+pub mod empties;
 pub(crate) mod framer;
 pub mod frames;
 mod handle;

@@ -1,8 +1,8 @@
 //! Below the HTTP/2 library: what it serves without limit, and how long a head may take.
 //!
 //! [`Frames`] wraps a connection and looks at the header of each frame that passes, in both directions. Nothing is
-//! held or copied but what comes behind a call that has to wait. A peer that floods us with control frames or fields, or that
-//! does not finish what it began to ask, is cut off.
+//! changed but the kind of empty pieces, and nothing held or copied but what comes behind a call that has to wait. A peer that
+//! floods us with control frames or fields, or that does not finish what it began to ask, is cut off.
 
 mod budget;
 mod calls;
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
+use super::empties::Empties;
 use super::write_limit::WriteLimit;
 use super::{Handle, Limits};
 use budget::Budget;
@@ -38,6 +39,7 @@ pub struct Frames<IO> {
     io: IO,
     /// Bytes that were read before it was known which version is spoken, or behind a call that waits.
     held: BytesMut,
+    empties: Empties,
     received: Outline,
     sent: Outline,
     budget: Budget,
@@ -68,11 +70,13 @@ impl<IO> Frames<IO> {
     }
 
     /// A connection of which some bytes have been read.
-    pub fn begun(io: IO, held: BytesMut, limits: Limits) -> Self {
-        let now = Instant::now();
+    pub fn begun(io: IO, mut held: BytesMut, limits: Limits) -> Self {
+        let (now, mut empties) = (Instant::now(), Empties::of_client());
+        empties.rename(&mut held);
         Frames {
             io,
             held,
+            empties,
             received: Outline::of_client(),
             sent: Outline::of_server(),
             budget: Budget::new(now),
@@ -168,6 +172,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Frames<IO> {
             Poll::Pending => return frames.wait(cx),
             Poll::Ready(outcome) => outcome?,
         }
+        frames.empties.rename(&mut buf.filled_mut()[start..]);
         let end = start + frames.follow(&buf.filled()[start..])?;
         frames.held.extend_from_slice(&buf.filled()[end..]);
         buf.set_filled(end);

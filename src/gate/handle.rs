@@ -31,6 +31,8 @@ struct Shared {
     heads: AtomicUsize,
     /// Answers on their way.
     busy: AtomicUsize,
+    /// Whole answers of ours that the library has.
+    carried: AtomicUsize,
     /// Requests that came to the service.
     begun: AtomicUsize,
     /// A credential was good.
@@ -144,9 +146,10 @@ impl Handle {
         self.0.begun.load(Ordering::SeqCst)
     }
 
-    /// Whether fewer calls than that go on, or the caller is known.
+    /// Whether fewer calls than that go on or have answers that were not taken, or the caller is known.
     pub(super) fn has_fewer(&self, most: usize) -> bool {
-        self.0.known.load(Ordering::SeqCst) || self.0.busy.load(Ordering::SeqCst) < most
+        let Shared { known, busy, carried, .. } = &*self.0;
+        known.load(Ordering::SeqCst) || busy.load(Ordering::SeqCst) + carried.load(Ordering::SeqCst) < most
     }
 
     /// Ready when that is so.

@@ -280,11 +280,11 @@ where
             Body::Plain(body) => return body.size_hint(),
             Body::Searched(searched) => searched,
         };
-        if searched.over {
-            return SizeHint::with_exact(searched.waiting());
-        }
         let mut hint = SizeHint::new();
-        if searched.decoder.is_none() {
+        // What breaks off, or has trailers, has no length that its head could be given.
+        if searched.over && searched.ready.iter().all(|frame| frame.as_ref().is_ok_and(Frame::is_data)) {
+            hint.set_exact(searched.waiting());
+        } else if !searched.over && searched.decoder.is_none() {
             let inner = searched.inner.size_hint();
             hint.set_lower(inner.lower() + searched.waiting());
             if let Some(upper) = inner.upper() {

@@ -26,7 +26,10 @@ const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What is held of one answer that its caller does not take.
 const SEND_BUFFER: usize = 16 << 10;
-/// Requests that were reset before anyone looked at them, and streams that we had to reset; then the connection ends.
+/// Requests that were reset before anyone looked at them; then the connection ends. A caller that gives up all its calls while
+/// they wait for its credential does no harm.
+const MAX_GIVEN_UP: usize = MAX_STREAMS as usize;
+/// Streams that we had to reset; then the connection ends.
 const MAX_RESETS: usize = 20;
 
 /// Serves a connection until its peer leaves, has no call open for `idle_timeout`, or the program ends.
@@ -51,7 +54,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(header_list(&limits))
-        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_pending_accept_reset_streams(MAX_GIVEN_UP)
         .max_local_error_reset_streams(MAX_RESETS);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {

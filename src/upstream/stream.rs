@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::gate::MAX_READ;
+use crate::gate::empties::Empties;
 use crate::gate::write_limit::WriteLimit;
 
 /// A connection to an upstream that takes what it is sent, or is given up.
@@ -19,6 +20,7 @@ pub struct Stream {
     io: Io,
     writes: WriteLimit,
     turns: Turns,
+    empties: Empties,
 }
 
 /// Who is next after a read.
@@ -52,7 +54,7 @@ macro_rules! either {
 impl Stream {
     /// `idle`: how long the upstream may take nothing. `http2`: it is spoken in clear by prior knowledge.
     pub(super) fn new(io: Io, idle: Duration, http2: bool) -> Stream {
-        let mut stream = Stream { io, writes: WriteLimit::new(idle), turns: Turns::Off };
+        let mut stream = Stream { io, writes: WriteLimit::new(idle), turns: Turns::Off, empties: Empties::of_server() };
         if http2 || stream.is_http2() {
             stream.turns = Turns::Reader;
         }
@@ -90,6 +92,7 @@ impl AsyncRead for Stream {
         };
         if stream.turns == Turns::Reader && buf.filled().len() > before {
             stream.turns = Turns::Calls;
+            stream.empties.rename(&mut buf.filled_mut()[before..]);
         }
         outcome
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use crate::http2::raw::{DATA, Raw, SETTINGS, block, frame, whole};
 use crate::world::recorder::{OK, Step};
 use crate::world::{Started, World, raw, until, within};
 
@@ -52,6 +53,25 @@ async fn k03_a_caller_that_takes_nothing_is_given_up_and_recorded() {
     assert_eq!(world.audit()[0]["complete"], false);
     no_caller_is_left(&world).await;
     until("the upstream's connections' end", || world.a.open() == 0).await;
+}
+
+/// The window has room for a refusal's first byte. The library has the rest of it, and no task of ours has it any more.
+#[tokio::test]
+async fn e19_a_refusal_that_is_not_taken_ends_with_its_connection() {
+    let world = World::new().await.config("limits: {idle_timeout: 1s, header_timeout: 1s}").start().await;
+    let head = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "proxy.test"), (":path", "/x")]);
+    // The ninth waits, and nothing behind it is read, the connection's end neither.
+    for (calls, stays) in [(1, true), (9, true), (9, false)] {
+        let mut raw = Raw::open(&world).await;
+        raw.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])).await;
+        raw.send((0..calls).flat_map(|n| whole(2 * n + 1, &head)).collect::<Vec<u8>>()).await;
+        for _ in 0..calls.min(8) {
+            raw.next_of(DATA).await.expect("a refusal's first byte");
+        }
+        let stays = stays.then_some(raw);
+        no_caller_is_left(&world).await;
+        drop(stays);
+    }
 }
 
 #[tokio::test]

@@ -50,13 +50,16 @@ impl Calls {
         if !self.waits {
             return Poll::Ready(());
         }
-        while self.handle.poll_fewer(self.room(), cx).is_pending() {
-            if self.room() == FEW {
+        let mut room = self.room();
+        while self.handle.poll_fewer(room, cx).is_pending() {
+            // Of what was counted: a call may have begun and ended since, which nobody is woken for.
+            if room == FEW {
                 self.timer = None;
                 return Poll::Pending;
             }
             ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(SOON))).as_mut().poll(cx));
             (self.timer, self.let_in) = (None, self.handle.begun());
+            room = self.room();
         }
         self.timer = None;
         self.waits = false;

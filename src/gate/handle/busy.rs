@@ -18,13 +18,13 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// The same bytes, over HTTP/2 with the answer on its way until whoever sends them lets go of them.
+    /// The same bytes, over HTTP/2 counted until whoever sends them lets go of them.
     pub fn carry(&self, bytes: Bytes) -> Bytes {
         if self.pace.is_none() {
             return bytes;
         }
-        self.handle.0.busy.fetch_add(1, Ordering::SeqCst);
-        Bytes::from_owner(Carried { bytes, _busy: Busy { handle: self.handle.clone(), pace: None } })
+        self.handle.0.carried.fetch_add(1, Ordering::SeqCst);
+        Bytes::from_owner(Carried { bytes, handle: self.handle.clone() })
     }
 
     /// What the pieces of the answer are to be counted by, if by anything.
@@ -33,15 +33,23 @@ impl Busy {
     }
 }
 
-/// A whole answer that is on its way.
+/// A whole answer that somebody sends. It takes room, and keeps nobody busy: the library has it long after the task that
+/// would give it up has gone, and only with an idle connection does it end for a caller that does not take it.
 struct Carried {
     bytes: Bytes,
-    _busy: Busy,
+    handle: Handle,
 }
 
 impl AsRef<[u8]> for Carried {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.handle.0.carried.fetch_sub(1, Ordering::SeqCst);
+        self.handle.wake();
     }
 }
 

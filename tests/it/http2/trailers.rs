@@ -133,3 +133,24 @@ async fn i6_the_record_of_an_answer_with_a_length_and_trailers_says_that_it_is_c
     assert_eq!(records.len(), 4, "{records:?}");
     assert!(records.iter().all(|record| record["complete"] == true), "{records:?}");
 }
+
+/// The library counts them for as long as a connection lives; some servers and clients send one before trailers, always.
+#[tokio::test]
+async fn an_empty_piece_before_each_messages_trailers_ends_no_connection() {
+    let with_an_empty_piece = || {
+        let (sender, body) = channel();
+        for frame in [Frame::data("hi".into()), Frame::data("".into()), Frame::trailers(trailers(&[]))] {
+            sender.try_send(frame).unwrap();
+        }
+        body
+    };
+    let upstream = Upstream::start(move |_| Response::new(with_an_empty_piece())).await;
+    let world = World::new().await.route(&in_clear("h.test", upstream.address)).start().await;
+    let peer = Peer::connect(&world).await;
+    for n in 0..150 {
+        let call = request(&world, "POST", "/x", "h.test").header("te", "trailers");
+        let answer = peer.send(call.body(with_an_empty_piece()).unwrap()).await;
+        assert_eq!((answer.status, &answer.body[..], answer.trailers.is_some()), (200, &b"hi"[..], true), "{n}");
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.connection == 1 && seen.body == b"hi" && seen.trailers.is_some()));
+}

@@ -1,14 +1,17 @@
 //! An API server that fails, hangs, or is not the one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{api_server, forgetful, logged, says};
+use crate::http2::raw::{HEADERS, RESET, Raw, block, frame, whole};
 use crate::world::kubernetes::{Mode, accepted, http, review_with, token};
 use crate::world::recorder::{Down, Step};
 use crate::world::tls::Authority;
-use crate::world::{PATIENCE, World, logs, within};
+use crate::world::{PATIENCE, World, logs, until, within};
 
 #[tokio::test]
 async fn h03_h09_h11_an_api_server_without_an_answer_is_503_and_says_when_to_come_again() {
@@ -141,4 +144,25 @@ async fn l10_an_api_server_that_is_down_at_the_start_heals_alone() {
     up.answer(http(201, &review_with(accepted("system:serviceaccount:prod:api")).to_string()));
     world.assert_works("the API server is up").await;
     assert!(logs::all().contains("tokens can be reviewed again"));
+}
+
+/// Behind a slow review calls wait outside of the library, and so does what their caller does meanwhile: it gives them all up.
+#[tokio::test]
+async fn e19_calls_that_are_given_up_while_they_wait_end_nothing_but_themselves() {
+    let world = World::new().await.kubernetes().await.start().await;
+    let go = Arc::new(Semaphore::new(0));
+    let good = http(201, &review_with(accepted("system:serviceaccount:prod:api")).to_string());
+    api_server(&world).mode(Mode::Play(vec![Step::Wait(go.clone()), Step::Send(good)]));
+    let bearer = format!("Bearer {}", token("given up", "veilwarden", 600));
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "proxy.test"), (":path", "/x")];
+    let head = block(&[&fields[..], &[("x-upstream-host", "a.test"), ("authorization", &bearer)]].concat());
+    let mut raw = Raw::open(&world).await;
+    let streams = || (0..100).map(|n| 2 * n + 1);
+    raw.send(streams().flat_map(|stream| whole(stream, &head)).collect::<Vec<_>>()).await;
+    until("the review", || api_server(&world).reviews() > 0).await;
+    raw.send(streams().flat_map(|stream| frame(RESET, 0, stream, &[0, 0, 0, 8])).collect::<Vec<_>>()).await;
+    raw.send(whole(201, &head)).await;
+    go.add_permits(100);
+    let answer = raw.next_of(HEADERS).await.expect("the connection lives on");
+    assert_eq!((answer.stream, answer.status()), (201, Some(200)));
 }

@@ -88,3 +88,24 @@ async fn f27_block_over_http2_refuses_as_well() {
     let answer = Peer::connect(&world).await.send(request(&world, "GET", "/x", "a.test").body(empty()).unwrap()).await;
     assert_eq!((answer.status, &answer.headers["x-veilwarden-error"]), (502, &"SECRET_REFLECTED".parse().unwrap()));
 }
+
+#[tokio::test]
+async fn f27_block_lets_an_answer_break_off_or_end_in_trailers_as_it_did() {
+    let world = world("redact: block").await;
+    let (length, chunked) = ("Content-Length: 9", "Trailer: X-Sum\r\nTransfer-Encoding: chunked");
+    for (framing, body) in [(length, ""), (length, "part"), (chunked, ""), (chunked, "4\r\npart\r\n")] {
+        let first = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}").into_bytes();
+        world.a.script(move |_| vec![Step::Send(first.clone()), Step::Close]);
+        let answer = get(&world, "").await;
+        assert_eq!((answer.status, answer.complete), (200, false), "{framing} {body}: {answer:?}");
+        let record = record(&world, &answer).await;
+        assert_eq!(record["complete"], false, "{framing} {body}: {record}");
+    }
+    let whole = format!("HTTP/1.1 200 OK\r\n{chunked}\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: abc\r\n\r\n");
+    world.a.answer(whole.as_bytes());
+    let mut stream = world.connect().await;
+    stream.write_all(world.request("GET", "/x", "TE: trailers\r\nConnection: TE, close\r\n").as_bytes()).await.unwrap();
+    let mut heard = String::new();
+    within("the answer", stream.read_to_string(&mut heard)).await.unwrap();
+    assert!(heard.ends_with("\r\n0\r\nx-sum: abc\r\n\r\n"), "{heard}");
+}
