@@ -36,6 +36,8 @@ pub struct Searched<B> {
     watch: Watch,
     stream: Stream,
     decoder: Option<Decoder>,
+    /// Its length is known from the start, and stays what it is.
+    sized: bool,
     /// The upstream's body has ended, with these trailers.
     ended: bool,
     trailers: Option<HeaderMap>,
@@ -92,6 +94,7 @@ where
             describe_decoded(&mut parts.headers);
         }
         let searched = Searched {
+            sized: coding.is_none() && inner.size_hint().exact().is_some(),
             inner,
             stream: Stream::new(watch.clone()),
             watch,
@@ -281,8 +284,9 @@ where
             Body::Searched(searched) => searched,
         };
         let mut hint = SizeHint::new();
-        // What breaks off, or has trailers, has no length that its head could be given.
-        if searched.over && searched.ready.iter().all(|frame| frame.as_ref().is_ok_and(Frame::is_data)) {
+        // What breaks off has no length, and what has trailers none that its head could be given.
+        let counts = |frame: &Frame<Bytes>| searched.sized || frame.is_data();
+        if searched.over && searched.ready.iter().all(|frame| frame.as_ref().is_ok_and(counts)) {
             hint.set_exact(searched.waiting());
         } else if !searched.over && searched.decoder.is_none() {
             let inner = searched.inner.size_hint();

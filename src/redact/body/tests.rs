@@ -122,6 +122,18 @@ async fn f27_a_secret_is_masked_wherever_it_lies_on_the_border_of_a_large_piece(
 }
 
 #[tokio::test]
+async fn a_body_of_known_length_has_all_of_it_before_its_trailers() {
+    for (length, rest) in [(true, Some(0)), (false, None)] {
+        let trailers = Ok(Frame::trailers(fields(&[("x-sum", "1")])));
+        let mut body = search(answer(vec![data("a sk-"), trailers], length), false).unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a ");
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "sk-");
+        assert_eq!(body.size_hint().exact(), rest, "who counts asks for no more");
+        assert!(body.frame().await.unwrap().unwrap().is_trailers());
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_unknown_length_gives_back_what_it_held_and_then_its_trailers() {
     let trailers = Frame::trailers(fields(&[("grpc-status", "0"), ("x-echo", "Bearer sk-live_4f9a")]));
     let body = search(answer(vec![data("a sk-"), Ok(trailers)], false), false).unwrap().into_body();
