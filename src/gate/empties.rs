@@ -69,14 +69,15 @@ impl Empties {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
-        [&[0, 0, length, kind, flags, 0, 0, 0, 1][..], &vec![0; length.into()]].concat()
+    fn frame(kind: u8, flags: u8, length: u16) -> Vec<u8> {
+        let [high, low] = length.to_be_bytes();
+        [&[0, high, low, kind, flags, 0, 0, 0, 1][..], &vec![0; length.into()]].concat()
     }
 
     #[test]
     fn only_an_empty_piece_that_is_not_the_last_is_renamed_however_the_frames_are_cut() {
-        let (first, second) = (PREFACE, PREFACE + 4 * HEADER + 9);
-        let frames = [(DATA, 0, 0), (DATA, END_STREAM, 0), (DATA, 0, 9), (1, 4, 0), (DATA, 0, 0), (DATA, 8, 1)];
+        let (first, second) = (PREFACE, PREFACE + 4 * HEADER + 300);
+        let frames = [(DATA, 0, 0), (DATA, END_STREAM, 0), (DATA, 0, 300), (1, 4, 0), (DATA, 0, 0), (DATA, 8, 1)];
         let frames = frames.map(|(kind, flags, length)| frame(kind, flags, length)).concat();
         for (mut empties, preface) in [(Empties::of_client(), PREFACE), (Empties::of_server(), 0)] {
             let before = [vec![0; preface], frames.clone()].concat();
