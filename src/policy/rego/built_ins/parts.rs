@@ -1,6 +1,8 @@
 //! Whether, and how often, one value is a part of another. The interpreter's own functions panic where there is nothing to look
 //! for, as in the segments of the path `/`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use regorus::Value;
 
@@ -20,7 +22,10 @@ fn is_part(whole: &Value, part: &Value) -> bool {
         (Value::Array(whole), Value::Array(part)) => {
             part.is_empty() || whole.as_slice().windows(part.len()).any(|run| run == part.as_slice())
         }
-        (Value::Array(whole), Value::Set(part)) => part.iter().all(|element| whole.contains(element)),
+        (Value::Array(whole), Value::Set(part)) => {
+            let whole: BTreeSet<_> = whole.iter().collect();
+            part.iter().all(|element| whole.contains(element))
+        }
         (whole, part) => whole == part,
     }
 }
@@ -33,8 +38,6 @@ pub(super) fn count(arguments: &[Value]) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
