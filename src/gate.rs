@@ -11,7 +11,6 @@
 mod chunks;
 mod clock;
 pub mod deadline;
-pub mod empties;
 pub(crate) mod framer;
 pub mod frames;
 mod handle;

@@ -6,6 +6,7 @@
 
 mod budget;
 mod calls;
+pub mod empties;
 mod fields;
 mod outline;
 #[cfg(test)]
@@ -22,11 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
-use super::empties::Empties;
 use super::write_limit::WriteLimit;
 use super::{Handle, Limits};
 use budget::Budget;
 use calls::Calls;
+use empties::Empties;
 use fields::Fields;
 use outline::{Head, Kind, Outline, Part};
 

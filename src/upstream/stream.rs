@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::gate::MAX_READ;
-use crate::gate::empties::Empties;
+use crate::gate::frames::empties::Empties;
 use crate::gate::write_limit::WriteLimit;
 
 /// A connection to an upstream that takes what it is sent, or is given up.

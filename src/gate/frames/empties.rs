@@ -4,70 +4,56 @@
 //! ends that, with every call on it, at the hundred-and-first. Some servers and clients send one before trailers, always. So
 //! they are made frames of a kind that nobody knows, which mean as little and are not counted.
 
-/// What a connection begins with, from the client (RFC 9113 section 3.4).
-const PREFACE: usize = 24;
-const HEADER: usize = 9;
+use super::outline::{HEADER, Outline, Part};
+
 /// Where in a frame's header.
 const KIND: usize = 3;
-const FLAGS: usize = 4;
-
-const DATA: u8 = 0;
-const END_STREAM: u8 = 0x1;
 const UNKNOWN: u8 = 0xff;
 
 /// Follows what is read of one direction of a connection.
 #[derive(Debug)]
-pub struct Empties {
-    /// Bytes of the preface or of a payload still to come.
-    skip: usize,
-    header: [u8; HEADER],
-    have: usize,
-}
+pub struct Empties(Outline);
 
 impl Empties {
     /// What a client sends.
     pub fn of_client() -> Empties {
-        Empties { skip: PREFACE, header: [0; HEADER], have: 0 }
+        Empties(Outline::of_client())
     }
 
     /// What a server sends.
     pub fn of_server() -> Empties {
-        Empties { skip: 0, header: [0; HEADER], have: 0 }
+        Empties(Outline::of_server())
     }
 
     /// Changes the kind of empty pieces in the next bytes. A frame between whose kind and flags these end stays what it is: its
     /// kind has been handed on when it is seen.
-    pub fn rename(&mut self, mut bytes: &mut [u8]) {
-        while !bytes.is_empty() {
-            let skipped = bytes.len().min(self.skip);
-            self.skip -= skipped;
-            bytes = &mut bytes[skipped..];
-            let (from, taken) = (self.have, bytes.len().min(HEADER - self.have));
-            let (header, rest) = bytes.split_at_mut(taken);
-            self.header[from..from + taken].copy_from_slice(header);
-            self.have += taken;
-            if from <= KIND && self.have > FLAGS && self.is_empty_piece() {
-                header[KIND - from] = UNKNOWN;
+    pub fn rename(&mut self, bytes: &mut [u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut rest = &bytes[at..];
+            let head = match self.0.next(&mut rest) {
+                Some(Part::Head(head)) => Some((head, HEADER)),
+                Some(Part::Payload(_)) => None,
+                None => self.0.begun(),
+            };
+            at = bytes.len() - rest.len();
+            let kind =
+                head.filter(|(head, _)| head.is_empty_piece()).and_then(|(_, have)| (at + KIND).checked_sub(have));
+            if let Some(kind) = kind {
+                bytes[kind] = UNKNOWN;
             }
-            if self.have == HEADER {
-                (self.have, self.skip) = (0, self.length());
-            }
-            bytes = rest;
         }
-    }
-
-    fn is_empty_piece(&self) -> bool {
-        self.length() == 0 && self.header[KIND] == DATA && self.header[FLAGS] & END_STREAM == 0
-    }
-
-    fn length(&self) -> usize {
-        self.header[..KIND].iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FLAGS: usize = KIND + 1;
+    const PREFACE: usize = 24;
+    const DATA: u8 = 0;
+    const END_STREAM: u8 = 0x1;
 
     fn frame(kind: u8, flags: u8, length: u16) -> Vec<u8> {
         let [high, low] = length.to_be_bytes();
@@ -92,7 +78,7 @@ mod tests {
                 let mut bytes = before.clone();
                 bytes.chunks_mut(size).for_each(|piece| empties.rename(piece));
                 assert_eq!(bytes, expected, "{size}");
-                empties.skip = preface;
+                empties = if preface > 0 { Empties::of_client() } else { Empties::of_server() };
             }
         }
     }

@@ -2,7 +2,9 @@
 
 /// What a connection begins with, from the client (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
-const HEADER: usize = 9;
+pub const HEADER: usize = 9;
+/// What a header ends with.
+const STREAM: usize = 4;
 
 /// What a frame is, as far as its cost goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,11 @@ impl Head {
 
     pub fn ends_headers(self) -> bool {
         self.flags & 0x4 != 0
+    }
+
+    /// A piece of a body that has nothing and does not end it.
+    pub fn is_empty_piece(self) -> bool {
+        self.kind == Kind::Data && self.length == 0 && !self.ends_stream()
     }
 
     pub fn padded(self) -> bool {
@@ -117,6 +124,11 @@ impl Outline {
         self.skip = head.length;
         self.within_data = head.kind == Kind::Data;
         Some(Part::Head(head))
+    }
+
+    /// A header that has begun and is known but for its stream, and how many of its bytes are there.
+    pub fn begun(&self) -> Option<(Head, usize)> {
+        (self.have >= HEADER - STREAM).then(|| (Head::read(self.header), self.have))
     }
 
     /// Whether the bytes so far end where a peer may rest: between two frames, or within a body.
